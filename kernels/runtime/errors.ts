@@ -1,0 +1,24 @@
+/** A tensor has the wrong shape or type for what is asked of it. */
+export class ShapeError extends TypeError {
+  override name = "ShapeError";
+}
+
+/** WGSL text that does not compile, or a pipeline that cannot be made of it. */
+export class ShaderError extends SyntaxError {
+  override name = "ShaderError";
+}
+
+/** No WebGPU adapter: the message says how to get one. */
+export class GpuUnavailableError extends Error {
+  override name = "GpuUnavailableError";
+}
+
+/** The GPU refused or dropped work: a validation error, memory exhausted, or the device lost. */
+export class GpuError extends Error {
+  override name = "GpuError";
+}
+
+/** An allocation would pass the byte budget of the {@linkcode Gpu}. */
+export class GpuMemoryError extends RangeError {
+  override name = "GpuMemoryError";
+}

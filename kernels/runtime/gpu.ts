@@ -1,0 +1,252 @@
+import { GpuError, GpuMemoryError, GpuUnavailableError, ShapeError } from "./errors.ts";
+import { Pass } from "./pass.ts";
+import { PipelineCache } from "./pipelines.ts";
+import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
+
+/** How to open a {@linkcode Gpu}. */
+export interface GpuOptions {
+  /** Another WebGPU implementation than the runtime's own, such as Dawn's. */
+  webgpu?: GPU;
+  /** Use subgroup operations where the adapter has them (default true). */
+  subgroups?: boolean;
+  /** Most bytes that one binding may cover; the adapter's own limit if larger or absent. */
+  bindingBytes?: number;
+  /** Most bytes that may be allocated at a time; none by default. */
+  byteBudget?: number;
+}
+
+const BUFFER_USAGE = 0x80 | 0x08 | 0x04; // STORAGE | COPY_DST | COPY_SRC
+const STAGING_USAGE = 0x01 | 0x08; // MAP_READ | COPY_DST
+
+/**
+ * An adapter's device with everything that belongs to it: memory, pipelines, the first error.
+ *
+ * ```ts ignore
+ * using gpu = await Gpu.open();
+ * const x = gpu.tensor([1, 2, 3], [3]);
+ * ```
+ *
+ * The device's errors arrive late: the first one is kept, and the next submit or read throws it.
+ */
+export class Gpu implements Disposable {
+  /** Bytes allocated and not yet freed. */
+  liveBytes = 0;
+  /** The most that `liveBytes` has been. */
+  peakBytes = 0;
+  readonly pipelines: PipelineCache;
+  #nextStorage = 0;
+  #firstError: Error | undefined;
+  #closed = false;
+
+  private constructor(
+    readonly device: GPUDevice,
+    /** Name of the adapter, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+    readonly description: string,
+    /** Whether the adapter is a program on the CPU rather than a GPU. */
+    readonly software: boolean,
+    /** Invocations per subgroup where that is one fixed number and may be used; otherwise 0. */
+    readonly subgroupSize: number,
+    /** Most bytes that one binding may cover. */
+    readonly bindingBytes: number,
+    readonly byteBudget: number,
+  ) {
+    this.pipelines = new PipelineCache(this);
+    device.addEventListener("uncapturederror", (event) => {
+      const { error } = event as GPUUncapturedErrorEvent;
+      this.#firstError ??= new GpuError(`The GPU refused work: ${error.message}`);
+    });
+    device.lost.then(({ reason, message }) => {
+      if (!this.#closed) {
+        this.#firstError ??= new GpuError(`The GPU was lost (${reason}): ${message}`);
+      }
+    });
+  }
+
+  /**
+   * Opens the runtime's default adapter with its real limits.
+   *
+   * @throws {GpuUnavailableError} If there is no adapter; the message has the command that installs one.
+   */
+  static async open(options: GpuOptions = {}): Promise<Gpu> {
+    const webgpu = options.webgpu ?? navigator.gpu;
+    const adapter = await webgpu?.requestAdapter({ powerPreference: "high-performance" });
+    if (!adapter) {
+      throw new GpuUnavailableError(
+        "No WebGPU adapter was found; on Linux install a Vulkan driver, for a machine without a GPU: " +
+          "apt-get install mesa-vulkan-drivers",
+      );
+    }
+    const requiredLimits = {
+      maxBufferSize: adapter.limits.maxBufferSize,
+      maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage),
+      maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
+      maxComputeInvocationsPerWorkgroup: adapter.limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: adapter.limits.maxComputeWorkgroupSizeX,
+    };
+    const { subgroupMinSize, subgroupMaxSize } = adapter.info;
+    let subgroupSize = options.subgroups !== false && subgroupMinSize === subgroupMaxSize
+      ? subgroupMaxSize ?? 0
+      : 0;
+    let device: GPUDevice | undefined;
+    if (subgroupSize > 0) {
+      // Deno grants the feature without listing it, so asking is the only way to know.
+      device = await adapter.requestDevice({
+        requiredLimits,
+        requiredFeatures: ["subgroups" as GPUFeatureName],
+      }).catch(() => undefined);
+    }
+    if (!device) {
+      subgroupSize = 0;
+      device = await adapter.requestDevice({ requiredLimits });
+    }
+    const { description } = adapter.info;
+    const software = adapter.info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(description);
+    const bindingBytes = Math.min(
+      options.bindingBytes ?? Infinity,
+      adapter.limits.maxStorageBufferBindingSize,
+    );
+    return new Gpu(
+      device,
+      description,
+      software,
+      subgroupSize,
+      bindingBytes,
+      options.byteBudget ?? Infinity,
+    );
+  }
+
+  /** Lanes per workgroup for kernels that reduce over a row: one vector of a CPU, or two warps of a GPU. */
+  get rowLanes(): number {
+    return this.software ? 8 : 64;
+  }
+
+  /** A tensor of `shape`, zero at first. The caller frees it. */
+  empty<D extends Dtype = "f32">(
+    shape: readonly number[],
+    dtype: D = "f32" as D,
+    label = "tensor",
+  ): Tensor<D> {
+    const size = sizeOf(shape);
+    if (!Number.isSafeInteger(size) || size < 1) {
+      throw new ShapeError(`Cannot allocate ${label}: shape ${show(shape)} has no elements`);
+    }
+    const bytes = Math.ceil(4 * size / 256) * 256;
+    const { maxBufferSize } = this.device.limits;
+    if (bytes > maxBufferSize || this.liveBytes + bytes > this.byteBudget) {
+      const limit = bytes > maxBufferSize
+        ? `the adapter allows ${maxBufferSize} bytes in one buffer`
+        : `${this.liveBytes} of ${this.byteBudget} bytes are in use`;
+      throw new GpuMemoryError(`Cannot allocate ${bytes} bytes for ${label}: ${limit}`);
+    }
+    const buffer = this.device.createBuffer({ label, size: bytes, usage: BUFFER_USAGE });
+    const storage: Storage = { id: this.#nextStorage++, buffer, bytes, freed: false };
+    this.liveBytes += bytes;
+    this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
+    return new Tensor(storage, 0, shape, dtype);
+  }
+
+  /** A tensor of `shape` holding `data`. The caller frees it. */
+  tensor<D extends Dtype = "f32">(
+    data: ArrayLike<number>,
+    shape: readonly number[] = [data.length],
+    dtype: D = "f32" as D,
+    label = "tensor",
+  ): Tensor<D> {
+    const tensor = this.empty(shape, dtype, label);
+    this.write(tensor, data);
+    return tensor;
+  }
+
+  /** Overwrites a contiguous tensor with `data`, before any pass that is submitted later. */
+  write(tensor: Tensor<Dtype>, data: ArrayLike<number>): void {
+    if (data.length !== tensor.size || !tensor.contiguous) {
+      throw new ShapeError(
+        `Cannot write ${data.length} elements to a tensor of shape ${show(tensor.shape)}`,
+      );
+    }
+    const host = tensor.dtype === "f32"
+      ? data instanceof Float32Array ? data : Float32Array.from(data)
+      : data instanceof Uint32Array
+      ? data
+      : Uint32Array.from(data);
+    this.device.queue.writeBuffer(
+      tensor.storage.buffer,
+      tensor.offset,
+      host as Float32Array<ArrayBuffer>,
+    );
+  }
+
+  /** Releases the memory of tensors made by {@linkcode empty} or {@linkcode tensor}. Twice is once. */
+  free(...tensors: Tensor<Dtype>[]): void {
+    for (const { storage } of tensors) {
+      if (storage.freed) continue;
+      storage.freed = true;
+      storage.buffer.destroy();
+      this.liveBytes -= storage.bytes;
+      this.pipelines.forget(storage);
+    }
+  }
+
+  /** Starts recording; nothing runs before `submit`. */
+  record(label = "pass"): Pass {
+    return new Pass(this, label);
+  }
+
+  /** Waits for everything submitted and copies one tensor to the host. */
+  async read<D extends Dtype>(tensor: Tensor<D>): Promise<HostArray<D>> {
+    const [data] = await this.readAll([tensor]);
+    return data as HostArray<D>;
+  }
+
+  /** Copies several tensors to the host with a single wait; each wait costs about 12 ms in Deno. */
+  async readAll(tensors: readonly Tensor<Dtype>[]): Promise<(Float32Array | Uint32Array)[]> {
+    this.check();
+    const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+    const staging = this.device.createBuffer({ label: "read", size: bytes, usage: STAGING_USAGE });
+    const encoder = this.device.createCommandEncoder({ label: "read" });
+    let at = 0;
+    for (const tensor of tensors) {
+      encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, at, tensor.bytes);
+      at += tensor.bytes;
+    }
+    this.device.queue.submit([encoder.finish()]);
+    try {
+      await staging.mapAsync(1);
+    } catch (cause) {
+      this.check();
+      throw new GpuError("Cannot read from the GPU: the copy could not be mapped", { cause });
+    }
+    this.check();
+    const mapped = staging.getMappedRange();
+    at = 0;
+    const copies = tensors.map((tensor) => {
+      const host = tensor.dtype === "f32" ? Float32Array : Uint32Array;
+      const data = new host(mapped.slice(at, at + tensor.bytes));
+      at += tensor.bytes;
+      return tensor.contiguous ? data : packRows(data, tensor);
+    });
+    staging.destroy();
+    return copies;
+  }
+
+  /** @throws {GpuError} The first error that the device reported, if any. */
+  check(): void {
+    if (this.#firstError) throw this.#firstError;
+  }
+
+  /** Destroys the device and everything on it. */
+  [Symbol.dispose](): void {
+    this.#closed = true;
+    this.device.destroy();
+  }
+}
+
+function packRows(data: Float32Array | Uint32Array, tensor: Tensor<Dtype>) {
+  const packed = new (data.constructor as typeof Float32Array)(tensor.size);
+  for (let row = 0; row < tensor.rowCount; row++) {
+    const from = row * tensor.rowStride;
+    packed.set(data.subarray(from, from + tensor.columnCount), row * tensor.columnCount);
+  }
+  return packed;
+}

@@ -1,0 +1,7 @@
+/** The GPU vocabulary that kernels, models and trainers are written in. */
+export { Arena } from "./arena.ts";
+export * from "./errors.ts";
+export { Gpu, type GpuOptions } from "./gpu.ts";
+export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
+export { Pass } from "./pass.ts";
+export { type Dtype, expectShape, expectSize, type HostArray, show, Tensor } from "./tensor.ts";

@@ -1,0 +1,93 @@
+import type { Gpu } from "./gpu.ts";
+import { ShapeError } from "./errors.ts";
+import type { Access, Kernel, Scalar } from "./kernel.ts";
+import type { Specialisation } from "./pipelines.ts";
+import { type Dtype, show, type Tensor } from "./tensor.ts";
+
+const MAX_GROUPS = 65535;
+
+/** The tensors of a dispatch: one for each binding, optional ones perhaps left out. */
+export type Bound<B extends Record<string, Access>> =
+  & { [Name in keyof B as B[Name] extends `${string}?` ? never : Name]: Tensor<Dtype> }
+  & {
+    [Name in keyof B as B[Name] extends `${string}?` ? Name : never]?: Tensor<Dtype> | undefined;
+  };
+
+/** One dispatch of a kernel. */
+export interface Dispatch<B extends Record<string, Access>, P extends Record<string, Scalar>>
+  extends Specialisation {
+  tensors: Bound<B>;
+  params: { [Name in keyof P]: number };
+  /** Workgroups in x, y, z. A single number above 65,535 is folded: see `group_index` in common.wgsl. */
+  workgroups: readonly [number] | readonly [number, number] | readonly [number, number, number];
+}
+
+/** Records dispatches, clears and copies; `submit` runs them in the order recorded. */
+export class Pass {
+  readonly #encoder: GPUCommandEncoder;
+  #compute: GPUComputePassEncoder | undefined;
+
+  constructor(readonly gpu: Gpu, readonly label: string) {
+    this.#encoder = gpu.device.createCommandEncoder({ label });
+  }
+
+  /** Records one run of a kernel. */
+  dispatch<B extends Record<string, Access>, P extends Record<string, Scalar>>(
+    kernel: Kernel<B, P>,
+    { tensors, params, workgroups, ...specialisation }: Dispatch<B, P>,
+  ): void {
+    const { pipelines } = this.gpu;
+    const pipeline = pipelines.pipeline(kernel, specialisation);
+    const bound = tensors as Record<string, Tensor<Dtype>>;
+    const group = pipelines.bindGroup(kernel, pipeline, bound, params);
+    const compute = this.#compute ??= this.#encoder.beginComputePass({ label: this.label });
+    compute.setPipeline(pipeline.pipeline);
+    compute.setBindGroup(0, group);
+    compute.dispatchWorkgroups(...fold(kernel.label, workgroups));
+  }
+
+  /** Overwrites a contiguous tensor with zeros. */
+  clear(tensor: Tensor<Dtype>): void {
+    this.#endCompute();
+    this.#encoder.clearBuffer(tensor.storage.buffer, tensor.offset, tensor.bytes);
+  }
+
+  /** Overwrites `to` with `from`; both contiguous and of one size. */
+  copy(from: Tensor<Dtype>, to: Tensor<Dtype>): void {
+    if (from.size !== to.size || !from.contiguous || !to.contiguous) {
+      throw new ShapeError(`Cannot copy ${show(from.shape)} to ${show(to.shape)}`);
+    }
+    this.#endCompute();
+    this.#encoder.copyBufferToBuffer(
+      from.storage.buffer,
+      from.offset,
+      to.storage.buffer,
+      to.offset,
+      from.bytes,
+    );
+  }
+
+  /** Runs what was recorded; returns at once. */
+  submit(): void {
+    this.#endCompute();
+    this.gpu.device.queue.submit([this.#encoder.finish()]);
+    this.gpu.check();
+  }
+
+  #endCompute(): void {
+    this.#compute?.end();
+    this.#compute = undefined;
+  }
+}
+
+function fold(label: string, workgroups: readonly number[]): [number, number, number] {
+  const [x, y, z = 1] = workgroups as [number, number?, number?];
+  if (y === undefined && x > MAX_GROUPS) {
+    const rows = Math.ceil(x / MAX_GROUPS);
+    return [Math.ceil(x / rows), rows, 1];
+  }
+  if (Math.max(x, y ?? 1, z) > MAX_GROUPS || Math.min(x, y ?? 1, z) < 1) {
+    throw new ShapeError(`Cannot dispatch ${label}: ${show(workgroups)} workgroups`);
+  }
+  return [x, y ?? 1, z];
+}

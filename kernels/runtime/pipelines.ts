@@ -1,0 +1,210 @@
+import { GpuError, ShaderError, ShapeError } from "./errors.ts";
+import type { Gpu } from "./gpu.ts";
+import { type Access, type Kernel, packParams, wgslOf } from "./kernel.ts";
+import { type Dtype, show, type Storage, type Tensor } from "./tensor.ts";
+
+/** Everything that specialises one dispatch of a kernel, beside its tensors. */
+export interface Specialisation {
+  constants?: Readonly<Record<string, number>>;
+  consts?: Readonly<Record<string, number>>;
+}
+
+interface Pipeline {
+  readonly id: number;
+  readonly pipeline: GPUComputePipeline;
+  readonly layout: GPUBindGroupLayout;
+}
+
+const UNIFORM_SLOT = 256; // the largest alignment that WebGPU asks of a uniform's offset
+const SLOTS_PER_BUFFER = 256;
+
+/**
+ * Pipelines, uniforms and bind groups, each made once and found again by what it is made of.
+ *
+ * Uniforms are immutable and shared by content: numbers that change from step to step belong in a tensor.
+ */
+export class PipelineCache {
+  readonly #pipelines = new Map<Kernel, Map<string, Pipeline>>();
+  readonly #uniforms = new Map<string, { buffer: GPUBuffer; offset: number; id: number }>();
+  readonly #bindGroups = new Map<string, GPUBindGroup>();
+  readonly #keysOfStorage = new Map<number, Set<string>>();
+  readonly #placeholders = new Map<string, GPUBuffer>();
+  #uniformBuffer: GPUBuffer | undefined;
+  #nextPipeline = 0;
+
+  constructor(readonly gpu: Gpu) {}
+
+  /** The compiled pipeline of a kernel under these constants. */
+  pipeline(kernel: Kernel, { constants, consts }: Specialisation = {}): Pipeline {
+    let variants = this.#pipelines.get(kernel);
+    if (!variants) this.#pipelines.set(kernel, variants = new Map());
+    const key = JSON.stringify([constants, consts]);
+    let pipeline = variants.get(key);
+    if (!pipeline) variants.set(key, pipeline = this.#compile(kernel, constants, consts));
+    return pipeline;
+  }
+
+  /** The bind group of a kernel, its params and its tensors. */
+  bindGroup(
+    kernel: Kernel,
+    pipeline: Pipeline,
+    tensors: Readonly<Record<string, Tensor<Dtype> | undefined>>,
+    params: Readonly<Record<string, number>>,
+  ): GPUBindGroup {
+    const uniform = this.#uniform(packParams(kernel, params));
+    let key = `${pipeline.id}/${uniform.id}`;
+    for (const name in kernel.bindings) {
+      const tensor = tensors[name];
+      key += tensor ? `/${tensor.storage.id}+${tensor.offset}:${tensor.bytes}` : "/-";
+    }
+    let group = this.#bindGroups.get(key);
+    if (group) return group;
+
+    checkTensors(this.gpu, kernel, tensors);
+    const entries: GPUBindGroupEntry[] = [{
+      binding: 0,
+      resource: { buffer: uniform.buffer, offset: uniform.offset, size: UNIFORM_SLOT },
+    }];
+    Object.keys(kernel.bindings).forEach((name, index) => {
+      const tensor = tensors[name];
+      const resource = tensor ? bindingOf(tensor) : { buffer: this.#placeholder(name) };
+      entries.push({ binding: index + 1, resource });
+      if (tensor) this.#keysOf(tensor.storage).add(key);
+    });
+    group = this.gpu.device.createBindGroup({
+      label: kernel.label,
+      layout: pipeline.layout,
+      entries,
+    });
+    this.#bindGroups.set(key, group);
+    return group;
+  }
+
+  /** Drops the bind groups that mention a freed storage. */
+  forget(storage: Storage): void {
+    for (const key of this.#keysOfStorage.get(storage.id) ?? []) this.#bindGroups.delete(key);
+    this.#keysOfStorage.delete(storage.id);
+  }
+
+  #compile(
+    kernel: Kernel,
+    constants = kernel.constants ?? {},
+    consts = kernel.consts ?? {},
+  ): Pipeline {
+    if (kernel.subgroups && this.gpu.subgroupSize === 0) {
+      throw new ShaderError(
+        `Cannot compile ${kernel.label}: the adapter has no fixed-size subgroups`,
+      );
+    }
+    const { device } = this.gpu;
+    const { label } = kernel;
+    const layout = device.createBindGroupLayout({
+      label,
+      entries: [
+        { binding: 0, visibility: 4, buffer: { type: "uniform" } },
+        ...Object.values(kernel.bindings).map((access, index) => ({
+          binding: index + 1,
+          visibility: 4, // COMPUTE
+          buffer: { type: bufferType(access) },
+        })),
+      ],
+    });
+    const pipeline = device.createComputePipeline({
+      label,
+      layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
+      compute: {
+        module: device.createShaderModule({ label, code: wgslOf(kernel, consts) }),
+        entryPoint: kernel.entry,
+        constants,
+      },
+    });
+    return { id: this.#nextPipeline++, pipeline, layout };
+  }
+
+  #uniform(words: Uint32Array<ArrayBuffer>): { buffer: GPUBuffer; offset: number; id: number } {
+    const key = words.join();
+    let uniform = this.#uniforms.get(key);
+    if (!uniform) {
+      const id = this.#uniforms.size;
+      const slot = id % SLOTS_PER_BUFFER;
+      if (slot === 0 || !this.#uniformBuffer) {
+        this.#uniformBuffer = this.gpu.device.createBuffer({
+          label: "params",
+          size: UNIFORM_SLOT * SLOTS_PER_BUFFER,
+          usage: 0x40 | 0x08, // UNIFORM | COPY_DST
+        });
+      }
+      uniform = { buffer: this.#uniformBuffer, offset: slot * UNIFORM_SLOT, id };
+      this.gpu.device.queue.writeBuffer(uniform.buffer, uniform.offset, words);
+      this.#uniforms.set(key, uniform);
+    }
+    return uniform;
+  }
+
+  /** Sixteen zero bytes for an optional binding; one for each name, since writes must not alias. */
+  #placeholder(name: string): GPUBuffer {
+    let buffer = this.#placeholders.get(name);
+    if (!buffer) {
+      buffer = this.gpu.device.createBuffer({ label: `no ${name}`, size: 16, usage: 0x80 });
+      this.#placeholders.set(name, buffer);
+    }
+    return buffer;
+  }
+
+  #keysOf(storage: Storage): Set<string> {
+    let keys = this.#keysOfStorage.get(storage.id);
+    if (!keys) this.#keysOfStorage.set(storage.id, keys = new Set());
+    return keys;
+  }
+}
+
+function bufferType(access: Access): GPUBufferBindingType {
+  return access.startsWith("read") ? "read-only-storage" : "storage";
+}
+
+/** Whole vec4s where the storage allows, so that `array<vec4f>` sees the last elements too. */
+function bindingOf(tensor: Tensor<Dtype>): GPUBufferBinding {
+  const { storage, offset } = tensor;
+  const size = Math.min(Math.ceil(tensor.bytes / 16) * 16, storage.bytes - offset);
+  return { buffer: storage.buffer, offset, size };
+}
+
+/** What WebGPU would refuse with less to go on, or, for writes that overlap, not refuse at all. */
+function checkTensors(
+  gpu: Gpu,
+  kernel: Kernel,
+  tensors: Readonly<Record<string, Tensor<Dtype> | undefined>>,
+): void {
+  const bound = Object.entries(kernel.bindings).flatMap(([name, access]) => {
+    const tensor = tensors[name];
+    if (!tensor && !access.endsWith("?")) {
+      throw new ShapeError(`Cannot dispatch ${kernel.label}: tensor ${name} is missing`);
+    }
+    return tensor ? [{ name, tensor, writes: bufferType(access) === "storage" }] : [];
+  });
+  for (const { name, tensor } of bound) {
+    if (tensor.storage.freed) {
+      throw new GpuError(`Cannot dispatch ${kernel.label}: tensor ${name} was freed`);
+    }
+    if (tensor.bytes > gpu.bindingBytes) {
+      throw new ShapeError(
+        `Cannot dispatch ${kernel.label}: ${name} ${
+          show(tensor.shape)
+        } has ${tensor.bytes} bytes, ` +
+          `one binding may have ${gpu.bindingBytes}; pass it in row shards`,
+      );
+    }
+  }
+  for (const a of bound) {
+    for (const b of bound) {
+      if (a === b || !a.writes || a.tensor.storage !== b.tensor.storage) continue;
+      const overlap = a.tensor.offset < b.tensor.offset + b.tensor.bytes &&
+        b.tensor.offset < a.tensor.offset + a.tensor.bytes;
+      if (!b.writes || overlap) {
+        throw new GpuError(
+          `Cannot dispatch ${kernel.label}: ${a.name} is written and shares its buffer with ${b.name}`,
+        );
+      }
+    }
+  }
+}
