@@ -16,7 +16,7 @@ fn gelu_new_derivative(x: f32) -> f32 {
   let near = clamp(x, -10.0, 10.0);
   let gate = gelu_gate(x);
   let slope = 2.0 * SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * near * near);
-  return gate + near * gate * (1.0 - gate) * slope;
+  return gate + near * gate * gelu_gate(-x) * slope; // 1 - gate would cancel where gate is near 1
 }
 
 fn gelu_exact(x: f32) -> f32 {
