@@ -1,0 +1,150 @@
+import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
+import tiledSource from "./matmul.wgsl" with { type: "text" };
+import * as tiles from "./matmul_tiles.ts";
+import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
+import {
+  expectSize,
+  type Gpu,
+  type Kernel,
+  kernel,
+  type Pass,
+  ShapeError,
+  show,
+  type Tensor,
+} from "./runtime/mod.ts";
+
+const tiled = kernel({
+  label: "matmul",
+  code: tiledSource + geluFunctions,
+  entry: "matmul",
+  bindings: BINDINGS,
+  params: PARAMS,
+});
+
+export const KERNELS: readonly Kernel[] = [tiled, ...tiles.KERNELS];
+
+/** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */
+export interface MatmulTensors {
+  /** `(M, K)`, or `(K, M)` in layout `tn`. May be a view of columns. */
+  a: Tensor;
+  /** `(K, N)`, or `(N, K)` in layout `nt`. May be a view of columns. */
+  b: Tensor;
+  /** `(M, N)`. May be a view of columns. */
+  out: Tensor;
+  /** `(N)`, added to every row. */
+  bias?: Tensor | undefined;
+  /** `(M, N)`, added after the activation. */
+  residual?: Tensor | undefined;
+  /** `(M, N)`, overwritten with the product and bias before the activation, which backward needs. */
+  preactivation?: Tensor | undefined;
+}
+
+/** What {@linkcode matmul} computes beside a plain product. */
+export interface MatmulOptions {
+  /** `nn` (default) is A B, `nt` is A B^T, `tn` is A^T B. */
+  layout?: Layout;
+  /** Applied to the product and bias: GPT-2's tanh approximation, or x * Phi(x). */
+  activation?: "gelu_new" | "gelu";
+  /** Add to `out` instead of overwriting it (default false). */
+  accumulate?: boolean;
+}
+
+/**
+ * Matrix product with the element-wise steps that follow it in a transformer:
+ * `out = activation(a b + bias) + residual`. Overwrites `out` and `preactivation`; adds to `out` with
+ * `accumulate`, which goes with a plain product only.
+ *
+ * A row of `out` depends on nothing but its row of `a` and on `b`: it has the same bits in a batch of any size.
+ *
+ * @throws {ShapeError} If shapes do not fit together, or a tensor exceeds the adapter's binding limit.
+ */
+export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOptions = {}): void {
+  const { a, b, out, bias, residual, preactivation } = tensors;
+  const { layout = "nn", activation, accumulate = false } = options;
+  const params = checkedSizes(tensors, layout);
+  if (accumulate && (bias || residual || preactivation || activation)) {
+    throw new ShapeError(
+      "Cannot run matmul: accumulate goes with a plain product; leave out bias, residual and activation",
+    );
+  }
+  const constants = {
+    HAS_BIAS: Number(bias !== undefined),
+    HAS_RESIDUAL: Number(residual !== undefined),
+    HAS_PREACTIVATION: Number(preactivation !== undefined),
+    ACTIVATION: activation === undefined ? 0 : activation === "gelu_new" ? 1 : 2,
+    ACCUMULATE: Number(accumulate),
+  };
+  const bound = { a, b, bias, residual, out, preactivation };
+  const { rows, columns } = params;
+  if (fitsTiles(pass.gpu, layout, params)) {
+    const lanes = pass.gpu.subgroupSize;
+    const height = tileHeight(layout, rows, lanes);
+    pass.dispatch(tiles.tileKernel(layout, height, lanes), {
+      tensors: bound,
+      params,
+      constants,
+      workgroups: [Math.ceil(columns / (4 * lanes)), Math.ceil(rows / height)],
+    });
+  } else {
+    const side = 16;
+    pass.dispatch(tiled, {
+      tensors: bound,
+      params,
+      constants: {
+        ...constants,
+        SIDE: side,
+        A_TRANSPOSED: Number(layout === "tn"),
+        B_TRANSPOSED: Number(layout === "nt"),
+      },
+      workgroups: [Math.ceil(columns / (4 * side)), Math.ceil(rows / (4 * side))],
+    });
+  }
+}
+
+type Sizes = Record<keyof typeof PARAMS, number>;
+
+function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
+  const { a, b, out, bias, residual, preactivation } = tensors;
+  const [rows, depth] = layout === "tn" ? [a.columnCount, a.rowCount] : [a.rowCount, a.columnCount];
+  const [columns, depthOfB] = layout === "nt"
+    ? [b.rowCount, b.columnCount]
+    : [b.columnCount, b.rowCount];
+  if (depth !== depthOfB || out.rowCount !== rows || out.columnCount !== columns) {
+    throw new ShapeError(
+      `Cannot run matmul: a ${show(a.shape)} and b ${show(b.shape)} in layout ${layout} ` +
+        `do not give out ${show(out.shape)}`,
+    );
+  }
+  if (bias) expectSize("matmul", "bias", bias, columns);
+  for (const [name, tensor] of Object.entries({ residual, preactivation })) {
+    if (!tensor) continue;
+    expectSize("matmul", name, tensor, rows * columns);
+    if (!tensor.contiguous) {
+      throw new ShapeError(
+        `Cannot run matmul: ${name} must be contiguous, it is a view of columns`,
+      );
+    }
+  }
+  return {
+    rows,
+    columns,
+    depth,
+    a_stride: a.rowStride,
+    b_stride: b.rowStride,
+    out_stride: out.rowStride,
+  };
+}
+
+/** Tiles load and store vectors of four, and pay on adapters without fast workgroup memory only. */
+function fitsTiles(gpu: Gpu, layout: Layout, sizes: Sizes): boolean {
+  const { rows, columns, depth, a_stride, b_stride, out_stride } = sizes;
+  const vectors = [columns, depth, a_stride, b_stride, out_stride, layout === "tn" ? rows : 4];
+  return gpu.software && gpu.subgroupSize >= 4 && gpu.subgroupSize <= 32 &&
+    vectors.every((size) => size % 4 === 0);
+}
+
+/** Rows of a tile: as many as the registers hold with profit, but not many more than there are. */
+function tileHeight(layout: Layout, rows: number, lanes: number): number {
+  if (layout === "tn") return Math.min(32, 4 * lanes);
+  return rows <= 8 ? 8 : rows <= 16 ? 16 : 32;
+}
