@@ -1,0 +1,173 @@
+import {
+  type Dtype,
+  expectShape,
+  expectSize,
+  type Kernel,
+  kernel,
+  type Pass,
+  ShapeError,
+  show,
+  type Tensor,
+} from "./runtime/mod.ts";
+import common from "./attention_common.wgsl" with { type: "text" };
+import forwardSource from "./attention.wgsl" with { type: "text" };
+import backwardSource from "./attention_backward.wgsl" with { type: "text" };
+
+/** How queries attend to keys. */
+export interface AttentionOptions {
+  /** Number of heads NH; it divides C. */
+  heads: number;
+  /** Whether a query sees only keys at its own column and before (default true). */
+  causal?: boolean;
+  /** Factor of the scores before the softmax; 1 / sqrt(C / heads) by default. */
+  scale?: number;
+}
+
+const params = { T: "u32", heads: "u32", causal: "u32", scale: "f32" } as const;
+const consts = { HEAD_SIZE: 64 };
+
+const forward = kernel({
+  label: "attention_forward",
+  code: forwardSource + common,
+  entry: "forward",
+  bindings: { qkv: "read", keys: "read", out: "write", lse: "write" },
+  params,
+  consts,
+});
+
+const backwardQueries = kernel({
+  label: "attention_backward_queries",
+  code: backwardSource + common,
+  entry: "backward_queries",
+  bindings: {
+    qkv: "read",
+    keys: "read",
+    savedOut: "read",
+    savedLse: "read",
+    dout: "read",
+    delta: "write",
+    dqkv: "write",
+  },
+  params,
+  consts,
+});
+
+const backwardKeys = kernel({
+  ...backwardQueries,
+  label: "attention_backward_keys",
+  entry: "backward_keys",
+});
+
+/** Every kernel of this module. */
+export const KERNELS: readonly Kernel[] = [forward, backwardQueries, backwardKeys];
+
+/**
+ * Overwrites `out` with `softmax(scale * q k^T) v` for every head, and `lse` with the log of each softmax's
+ * denominator.
+ *
+ * Sequence b attends to its key columns in [keys[b, 0], keys[b, 1]): what lies before is left padding, what lies
+ * after right padding. A query without any key to attend to gives zeros in `out` and `lse`. A row's bits depend on
+ * neither the padding around it nor the other rows. No (T, T) matrix is stored.
+ *
+ * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
+ * @param tensors.qkv (B, T, 3C) queries, keys, values, each with the NH heads side by side.
+ * @param tensors.keys (B, 2) u32, first valid key column and one past the last.
+ * @param tensors.out (B, T, C); keep it, and `lse`, for {@linkcode attentionBackward}.
+ * @param tensors.lse (B, NH, T), nats.
+ * @throws {ShapeError} If the shapes differ or `heads` does not divide C.
+ *
+ * Source: Dao et al. 2022, FlashAttention, algorithm 1, with the softmax kept unnormalised to the end.
+ */
+export function attentionForward(
+  pass: Pass,
+  tensors: { qkv: Tensor; keys: Tensor<"u32">; out: Tensor; lse: Tensor },
+  options: AttentionOptions,
+): void {
+  const sizes = sizesOf("attentionForward", tensors, options);
+  pass.dispatch(forward, { tensors, ...plan(pass, sizes, options) });
+}
+
+/**
+ * Overwrites all of `dqkv` with the gradient of a loss, given its gradient `dout` with respect to the output of
+ * {@linkcode attentionForward}; zeros where nothing flows. Deterministic.
+ *
+ * @param tensors.qkv (B, T, 3C), as in the forward pass; so are `keys` (B, 2), `out` (B, T, C), `lse` (B, NH, T).
+ * @param tensors.dout (B, T, C).
+ * @param tensors.delta (B, NH, T) scratch, overwritten.
+ * @param tensors.dqkv (B, T, 3C).
+ * @param options As in the forward pass.
+ * @throws {ShapeError} If the shapes differ or `heads` does not divide C.
+ *
+ * Source: Dao et al. 2022, FlashAttention, appendix B.2.
+ */
+export function attentionBackward(
+  pass: Pass,
+  tensors: {
+    qkv: Tensor;
+    keys: Tensor<"u32">;
+    out: Tensor;
+    lse: Tensor;
+    dout: Tensor;
+    delta: Tensor;
+    dqkv: Tensor;
+  },
+  options: AttentionOptions,
+): void {
+  const sizes = sizesOf("attentionBackward", tensors, options);
+  const { qkv, keys, out: savedOut, lse: savedLse, dout, delta, dqkv } = tensors;
+  expectShape("attentionBackward", "dout", dout, savedOut.shape);
+  expectSize("attentionBackward", "delta", delta, savedLse.size);
+  expectShape("attentionBackward", "dqkv", dqkv, qkv.shape);
+  const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
+  pass.dispatch(backwardQueries, { tensors: bound, ...plan(pass, sizes, options) });
+  pass.dispatch(backwardKeys, { tensors: bound, ...plan(pass, sizes, options) });
+}
+
+interface Sizes {
+  B: number;
+  T: number;
+  headSize: number;
+}
+
+function sizesOf(
+  operation: string,
+  { qkv, keys, out, lse }: { qkv: Tensor; keys: Tensor<"u32">; out: Tensor; lse: Tensor },
+  { heads }: AttentionOptions,
+): Sizes {
+  const [B, T, C3] = qkv.shape;
+  expectShape(operation, "qkv", qkv, [B, T, C3]);
+  const headSize = headSizeOf(operation, qkv, heads);
+  expectShape(operation, "keys", keys, [B, 2]);
+  expectShape(operation, "out", out, [B, T, heads * headSize]);
+  expectSize(operation, "lse", lse, B * heads * T);
+  return { B, T, headSize };
+}
+
+/**
+ * Channels of one head.
+ *
+ * @param qkv (..., 3C).
+ * @throws {ShapeError} If C is not a multiple of `heads`.
+ */
+export function headSizeOf(operation: string, qkv: Tensor<Dtype>, heads: number): number {
+  const headSize = qkv.columnCount / 3 / heads;
+  if (!Number.isInteger(headSize) || !qkv.contiguous) {
+    throw new ShapeError(
+      `Cannot run ${operation}: the last axis of qkv must be 3 x ${heads} heads of equal size, ` +
+        `current shape is ${show(qkv.shape)}`,
+    );
+  }
+  return headSize;
+}
+
+function plan(pass: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
+  const { heads, causal = true, scale = 1 / Math.sqrt(headSize) } = options;
+  const lanes = pass.gpu.rowLanes;
+  const tile = pass.gpu.software ? 8 : headSize <= 64 ? 16 : 8;
+  return {
+    params: { T, heads, causal: Number(causal), scale },
+    constants: { WORKGROUP_SIZE: lanes, TILE: tile },
+    consts: { HEAD_SIZE: headSize },
+    workgroups: [Math.ceil(T / lanes), heads, B] as const,
+  };
+}

@@ -1,0 +1,43 @@
+import common from "./common.wgsl" with { type: "text" };
+import source from "./kv_store.wgsl" with { type: "text" };
+import { expectShape, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
+
+const store = kernel({
+  label: "kv_store",
+  code: source + common,
+  entry: "store",
+  bindings: { qkv: "read", position: "read", cache: "update" },
+  params: { Q: "u32", columns: "u32", C: "u32", rows: "u32" },
+});
+
+/** Every kernel of this module. */
+export const KERNELS: readonly Kernel[] = [store];
+
+/**
+ * Overwrites the columns `position` to `position + Q` of a key-value cache with the keys and values of `qkv`; the
+ * other columns keep what they hold. Columns past the end of the cache are dropped.
+ *
+ * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
+ * @param tensors.qkv (B, Q, 3C): Q is the prompt's length in prefill, 1 in decoding.
+ * @param tensors.position (1) u32, column of the first of the Q tokens.
+ * @param tensors.cache (B, Tmax, 2C), keys then values.
+ * @throws {ShapeError} If the shapes differ.
+ */
+export function kvStore(
+  pass: Pass,
+  tensors: { qkv: Tensor; cache: Tensor; position: Tensor<"u32"> },
+): void {
+  const { qkv, cache, position } = tensors;
+  const [B, columns, C2] = cache.shape;
+  const C = C2 / 2;
+  const Q = qkv.shape[1];
+  expectShape("kvStore", "cache", cache, [B, columns, 2 * C]);
+  expectShape("kvStore", "qkv", qkv, [B, Q, 3 * C]);
+  expectShape("kvStore", "position", position, [1]);
+  pass.dispatch(store, {
+    tensors,
+    params: { Q, columns, C, rows: B * Q },
+    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+    workgroups: [B * Q],
+  });
+}

@@ -1,0 +1,102 @@
+import { attentionDecode } from "../../kernels/attention_decode.ts";
+import { kvStore } from "../../kernels/kv_store.ts";
+import { type Gpu, type Tensor } from "../../kernels/runtime/mod.ts";
+import { assertClose, randn } from "../helpers/close.ts";
+import { withGpu } from "../helpers/gpu.ts";
+import * as reference from "../reference/attention.ts";
+
+/** Sums of up to 200 products of order one in f32, and exp() on the GPU good to a few 1e-7. */
+const CLOSE = { atol: 3e-6, rtol: 3e-6 };
+
+interface Sizes {
+  B: number;
+  heads: number;
+  headSize: number;
+  columns: number;
+  prompt: number;
+  first: number[];
+}
+
+const CASES: Record<string, Sizes> = {
+  "from the first column": { B: 1, heads: 1, headSize: 4, columns: 3, prompt: 1, first: [0] },
+  "left padding": { B: 3, heads: 2, headSize: 16, columns: 20, prompt: 9, first: [0, 8, 3] },
+  "more keys than lanes": {
+    B: 2,
+    heads: 2,
+    headSize: 12,
+    columns: 200,
+    prompt: 197,
+    first: [0, 70],
+  },
+  "odd head size": { B: 2, heads: 3, headSize: 5, columns: 17, prompt: 11, first: [2, 0] },
+  "more channels than lanes": {
+    B: 2,
+    heads: 1,
+    headSize: 260,
+    columns: 9,
+    prompt: 7,
+    first: [0, 1],
+  },
+  "head size 64": { B: 2, heads: 3, headSize: 64, columns: 40, prompt: 38, first: [0, 5] },
+};
+
+/** Prefills a cache with a prompt, then decodes the remaining columns, one submit for all. */
+async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32Array[]> {
+  const { B, heads, headSize, columns, prompt } = sizes;
+  const C = heads * headSize;
+  const cache = gpu.tensor(new Float32Array(B * columns * 2 * C).fill(NaN), [B, columns, 2 * C]);
+  const keys = gpu.tensor(sizes.first.flatMap((first) => [first, 0]), [B, 2], "u32");
+  const used: Tensor<"f32" | "u32">[] = [cache, keys];
+  const tensor = (data: ArrayLike<number>, shape: number[]) => {
+    used.push(gpu.tensor(data, shape));
+    return used.at(-1) as Tensor;
+  };
+  const at = (column: number) => {
+    used.push(gpu.tensor([column], [1], "u32"));
+    return used.at(-1) as Tensor<"u32">;
+  };
+  const slice = (start: number, stop: number) =>
+    Float32Array.from(
+      { length: B * (stop - start) * 3 * C },
+      (_, i) => {
+        const b = Math.floor(i / ((stop - start) * 3 * C));
+        return x[b * columns * 3 * C + start * 3 * C + i % ((stop - start) * 3 * C)];
+      },
+    );
+
+  const pass = gpu.record();
+  const qkv = tensor(slice(0, prompt), [B, prompt, 3 * C]);
+  kvStore(pass, { qkv, cache, position: at(0) });
+  const outs: Tensor[] = [];
+  for (let column = prompt; column < columns; column++) {
+    const position = at(column);
+    const qkv = tensor(slice(column, column + 1), [B, 1, 3 * C]);
+    const out = tensor(new Float32Array(B * C).fill(NaN), [B, C]);
+    kvStore(pass, { qkv, cache, position });
+    attentionDecode(pass, { qkv, cache, keys, position, out }, { heads });
+    outs.push(out);
+  }
+  pass.submit();
+  const values = await gpu.readAll(outs);
+  gpu.free(...used);
+  return values as Float32Array[];
+}
+
+for (const [name, sizes] of Object.entries(CASES)) {
+  Deno.test(`kvStore() and attentionDecode() give the rows of full attention: ${name}`, () =>
+    withGpu(async (gpu) => {
+      const { B, heads, headSize, columns: T, prompt, first } = sizes;
+      const C = heads * headSize;
+      const x = randn(B * T * 3 * C, 1);
+      const keys = first.flatMap((column) => [column, T]);
+      const { out } = reference.attention(x, { B, T, heads, headSize, keys });
+      const rows = await decode(gpu, x, sizes);
+      rows.forEach((row, i) => {
+        const expected = Float64Array.from(
+          { length: B * C },
+          (_, c) => out[(Math.floor(c / C) * T + prompt + i) * C + c % C],
+        );
+        assertClose(row, expected, CLOSE, `column ${prompt + i}`);
+      });
+    }));
+}
