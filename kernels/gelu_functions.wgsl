@@ -9,7 +9,7 @@ const SQRT_1_OVER_2PI: f32 = 0.3989422804;
 const CUBIC: f32 = 0.044715;
 
 fn gelu_new(x: f32) -> f32 {
-  return x * gelu_gate(x);
+  return max(x, -10.0) * gelu_gate(x); // the gate is near zero there, not zero
 }
 
 fn gelu_new_derivative(x: f32) -> f32 {
@@ -30,7 +30,7 @@ fn gelu_exact_derivative(x: f32) -> f32 {
 }
 
 // (1 + tanh(u)) / 2 written as 1 / (1 + exp(-2u)), which keeps its digits where tanh(u) is near -1.
-// Beyond |x| = 10 it is 0 or 1 in f32, and exp(-2u) would overflow soon after.
+// Beyond |x| = 10 it is 1e-38 or 1, and exp(-2u) would overflow soon after.
 fn gelu_gate(x: f32) -> f32 {
   let near = clamp(x, -10.0, 10.0);
   let u = SQRT_2_OVER_PI * (near + CUBIC * near * near * near);
