@@ -28,7 +28,7 @@ export function maskedMean(rows: Rows, mask: Rows): number {
  *
  * The two forms in use: TRL and lm-human-preferences give the mean squared error as `unexplained`,
  * so that a constant offset counts against the prediction; verl gives the variance of the
- * residuals, so that it does not.
+ * residuals, so that it does not, and adds 1e-5 to `total`.
  */
 export function explainedShare(unexplained: number, total: number): number {
   return total === 0 ? 0 : 1 - unexplained / total;
