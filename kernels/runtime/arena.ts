@@ -21,7 +21,7 @@ export class Arena implements Disposable {
   ): Tensor<D> {
     let slot = this.#slots.get(name);
     if (!slot || slot.storage.bytes < 4 * sizeOf(shape)) {
-      if (slot) this.gpu.free(slot);
+      if (slot) this.gpu.retire(slot);
       slot = this.gpu.empty(shape, dtype, `${this.label}.${name}`);
       this.#slots.set(name, slot);
     }

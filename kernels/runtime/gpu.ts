@@ -34,6 +34,7 @@ export class Gpu implements Disposable {
   /** The most that `liveBytes` has been. */
   peakBytes = 0;
   readonly pipelines: PipelineCache;
+  readonly #retired: Tensor<Dtype>[] = [];
   #nextStorage = 0;
   #firstError: Error | undefined;
   #closed = false;
@@ -186,6 +187,18 @@ export class Gpu implements Disposable {
       this.liveBytes -= storage.bytes;
       this.pipelines.forget(storage);
     }
+  }
+
+  /** Like {@linkcode free}, after the next submit: a pass that is being recorded may still use it. */
+  retire(tensor: Tensor<Dtype>): void {
+    this.#retired.push(tensor);
+  }
+
+  /** Runs recorded commands; {@linkcode Pass.submit} calls it. */
+  submit(commands: GPUCommandBuffer): void {
+    this.device.queue.submit([commands]);
+    this.free(...this.#retired.splice(0));
+    this.check();
   }
 
   /** Starts recording; nothing runs before `submit`. */

@@ -70,8 +70,7 @@ export class Pass {
   /** Runs what was recorded; returns at once. */
   submit(): void {
     this.#endCompute();
-    this.gpu.device.queue.submit([this.#encoder.finish()]);
-    this.gpu.check();
+    this.gpu.submit(this.#encoder.finish());
   }
 
   #endCompute(): void {
