@@ -26,12 +26,8 @@ export function rowsOf(
 ): { N: number; C: number; width: Width } {
   const [[first, { rowCount: N, columnCount: C }]] = Object.entries(tensors);
   for (const [name, tensor] of Object.entries(tensors)) {
-    const { shape, rowCount, columnCount, contiguous } = tensor;
-    if (!contiguous) {
-      throw new ShapeError(
-        `Cannot run ${operation}: ${name} ${show(shape)} has gaps between its rows; copy it first`,
-      );
-    }
+    const { shape, rowCount, columnCount } = tensor;
+    expectContiguous(operation, name, tensor);
     if (rowCount !== N || columnCount !== C) {
       throw new ShapeError(
         `Cannot run ${operation}: ${name} must have the rows of ${first}, ${show([N, C])}, ` +
@@ -40,4 +36,33 @@ export function rowsOf(
     }
   }
   return { N, C, width: C % 4 === 0 ? 4 : 1 };
+}
+
+/**
+ * Checks a tensor with any number of contiguous rows of length C.
+ *
+ * @throws {ShapeError} Naming the operation, the tensor and the lengths.
+ */
+export function expectRows(
+  operation: string,
+  name: string,
+  tensor: Tensor<Dtype>,
+  C: number,
+): void {
+  expectContiguous(operation, name, tensor);
+  if (tensor.columnCount !== C) {
+    throw new ShapeError(
+      `Cannot run ${operation}: ${name} must have rows of length ${C}, ` +
+        `current shape is ${show(tensor.shape)}`,
+    );
+  }
+}
+
+function expectContiguous(operation: string, name: string, tensor: Tensor<Dtype>): void {
+  if (!tensor.contiguous) {
+    throw new ShapeError(
+      `Cannot run ${operation}: ${name} ${show(tensor.shape)} has gaps between its rows; ` +
+        "copy it first",
+    );
+  }
 }
