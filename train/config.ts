@@ -1,0 +1,264 @@
+/**
+ * The settings of a PPO run: what each means, what is allowed, and the defaults.
+ *
+ * One table, from which come the type, the checks, the flags, the environment variables and the
+ * help. How a run's settings are put together from all sources is in `config_resolve.ts`.
+ */
+
+import * as z from "zod";
+
+/** A setting that does not exist, has an impossible value, or does not go with another. */
+export class ConfigError extends RangeError {
+  override name = "ConfigError";
+}
+
+/** What `--help` and messages say of a setting, beside its value. */
+type SettingKind = "number" | "boolean" | "text";
+
+/** Every setting, in the order of `--help`. */
+const SHAPE = {
+  model: text("folder of the model to train; empty for the embedded weights/review-gpt2"),
+  reward: choice("what scores the responses", ["heuristic"]),
+  prompts: text(
+    "file of prompts, one a line, or JSONL with --template; empty for the built-in set",
+  ),
+  template: text("Jinja template that makes a prompt of a JSONL record"),
+  out: text("run folder; runs/<date>-<time> by default"),
+
+  steps: integer("PPO steps to take", { min: 1 }),
+  seed: integer("seed of everything random", { min: 0, max: 2 ** 32 - 1 }),
+  batchSize: integer("responses per PPO step", { min: 1 }),
+  miniBatchSize: integer("responses per optimizer step; divides the batch size", { min: 1 }),
+  gradientAccumulation: integer(
+    "pieces that a minibatch is computed in; saves memory, changes nothing else",
+    { min: 1 },
+  ),
+  epochs: integer("passes over each batch", { min: 1 }),
+
+  learningRate: number("highest learning rate of AdamW", { min: 0 }),
+  lrSchedule: choice("how the learning rate goes on after the warm-up", [
+    "constant",
+    "linear",
+    "cosine",
+  ]),
+  warmupSteps: integer("PPO steps in which the learning rate rises", { min: 0 }),
+  beta1: number("decay of AdamW's first moment", { min: 0, below: 1 }),
+  beta2: number("decay of AdamW's second moment", { min: 0, below: 1 }),
+  adamEpsilon: number("added to the root of AdamW's second moment", { above: 0 }),
+  weightDecay: number("decoupled weight decay of AdamW", { min: 0 }),
+  maxGradNorm: number("norm to which a larger gradient is scaled down; 0 for no limit", { min: 0 }),
+
+  klCoef: number("weight of the KL at the start (beta)", { min: 0 }),
+  klTarget: number("KL to the reference that the controller holds, nats per token", { above: 0 }),
+  klController: choice("how the weight of the KL moves", ["band", "proportional", "fixed"]),
+  klHorizon: number(
+    "responses in which the proportional controller corrects an error; 50 x batch by default",
+    { above: 0 },
+  ),
+  klFactor: number("what the band controller multiplies or divides by", { above: 1 }),
+  klMin: number("lowest weight of the KL that a controller goes to", { above: 0 }),
+  klMax: number("highest weight of the KL that a controller goes to", { above: 0 }),
+  klMode: choice("where the KL is charged: in the loss, exactly, or per token in the reward", [
+    "loss",
+    "reward",
+  ]),
+  klEstimator: choice(
+    "KL per token that the reward mode charges: exact over the vocabulary, or an estimate",
+    ["full", "k1", "k2", "k3", "abs"],
+  ),
+
+  clipRange: number("how far the policy's ratio may move from 1", { above: 0 }),
+  valueClipRange: number("how far a value may move from the old one", { above: 0 }),
+  valueCoef: number("weight of the value loss", { min: 0 }),
+  entropyCoef: number("weight of the entropy bonus", { min: 0 }),
+  gamma: number("discount per token", { min: 0, max: 1 }),
+  lambda: number("decay of generalised advantage estimation", { min: 0, max: 1 }),
+  whitenAdvantages: boolean("scale the batch's advantages to mean 0 and variance 1"),
+
+  maxLength: integer("tokens of prompt and response together, at most", { min: 2 }),
+  maxNewTokens: integer("tokens of a response, at most; what maxLength leaves by default", {
+    min: 1,
+  }).optional(),
+  minNewTokens: integer("tokens before a response may end", { min: 0 }),
+  temperature: number("the logits are divided by it", { above: 0 }),
+  topK: integer("sample from the most probable tokens only; 0 for all", { min: 0 }),
+  topP: number("sample from the smallest set of tokens with this probability", {
+    above: 0,
+    max: 1,
+  }),
+
+  saveEvery: integer("PPO steps between checkpoints; 0 for one at the end only", { min: 0 }),
+  sampleEvery: integer("PPO steps between printed samples; 0 for none", { min: 0 }),
+  evalResponses: integer(
+    "responses to held-out prompts in the before/after table; 0 for no table",
+    { min: 0 },
+  ),
+  json: boolean("print JSON lines instead of text"),
+};
+
+/** Checks a whole configuration, each setting for itself. */
+export const trainConfigSchema = z.strictObject(SHAPE);
+
+/** All settings of a run. Meanings and units are in {@linkcode SETTINGS}. */
+export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
+
+/** The name of a setting. */
+export type SettingName = keyof TrainConfig;
+
+/** A setting as programs present it. */
+export interface Setting {
+  readonly name: SettingName;
+  /** Without the dashes: `learning-rate`. */
+  readonly flag: string;
+  /** `KL_GUARD_LEARNING_RATE`. */
+  readonly variable: string;
+  /** Meaning and unit in one line. */
+  readonly doc: string;
+  /** What values it takes: "a number above 0". */
+  readonly allowed: string;
+  readonly kind: SettingKind;
+  readonly schema: z.ZodType;
+}
+
+/** What environment variables for settings begin with. */
+export const VARIABLE_PREFIX = "KL_GUARD_";
+
+/** Every setting, in the order of `--help`. */
+export const SETTINGS: readonly Setting[] = Object.entries(SHAPE).map(([name, schema]) => {
+  const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
+  const { description, allowed, kind } = inner.meta() as Record<string, string>;
+  return {
+    name: name as SettingName,
+    flag: separated(name, "-"),
+    variable: VARIABLE_PREFIX + separated(name, "_").toUpperCase(),
+    doc: description!,
+    allowed: allowed!,
+    kind: kind as SettingKind,
+    schema,
+  };
+});
+
+/** `learningRate` as `learning-rate` or `learning_rate`. */
+export function separated(name: string, separator: "-" | "_"): string {
+  return name.replace(/[A-Z]/g, (letter) => separator + letter.toLowerCase());
+}
+
+/** What {@linkcode classicalDefaults} and {@linkcode embeddedDefaults} leave to the other settings. */
+type Defaults = Omit<TrainConfig, "klHorizon" | "out">;
+
+const COMMON = {
+  model: "",
+  reward: "heuristic",
+  prompts: "",
+  template: "",
+  seed: 0,
+  gradientAccumulation: 1,
+  epochs: 4, // TRL 0.7 to now
+  lrSchedule: "constant",
+  warmupSteps: 0,
+  beta1: 0.9, // these three as torch.optim.AdamW
+  beta2: 0.999,
+  adamEpsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+  klController: "band",
+  klFactor: 1.1,
+  klMin: 1e-4,
+  klMax: 10,
+  klMode: "loss",
+  klEstimator: "full",
+  clipRange: 0.2, // Schulman et al. 2017 (arXiv:1707.06347) section 6.1
+  valueClipRange: 0.2, // this and the next four as Ziegler et al. 2019 (openai/lm-human-preferences)
+  valueCoef: 0.1,
+  entropyCoef: 0,
+  gamma: 1,
+  lambda: 0.95,
+  whitenAdvantages: true,
+  maxLength: 80,
+  minNewTokens: 0,
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  saveEvery: 0,
+  json: false,
+} as const;
+
+/** Defaults for a model that the user names: small batches, which fit where the model does. */
+export const classicalDefaults: Defaults = {
+  ...COMMON,
+  steps: 50,
+  batchSize: 2,
+  miniBatchSize: 1,
+  learningRate: 1e-5,
+  klCoef: 0.2,
+  klTarget: 0.01,
+  sampleEvery: 5,
+  evalResponses: 12,
+};
+
+/** Defaults for the embedded model, which is small enough to learn visibly within minutes. */
+export const embeddedDefaults: Defaults = {
+  ...COMMON,
+  steps: 100,
+  batchSize: 32,
+  miniBatchSize: 32,
+  learningRate: 5e-5,
+  klCoef: 1,
+  klTarget: 0.05,
+  maxNewTokens: 24,
+  sampleEvery: 10,
+  evalResponses: 240,
+};
+
+interface Range {
+  min?: number;
+  above?: number;
+  max?: number;
+  below?: number;
+}
+
+function number(description: string, range: Range): z.ZodNumber {
+  return ranged(z.number(), range).meta({
+    description,
+    allowed: `a number ${describe(range)}`,
+    kind: "number",
+  });
+}
+
+function integer(description: string, range: Range): z.ZodNumber {
+  return ranged(z.int(), range).meta({
+    description,
+    allowed: `a whole number ${describe(range)}`,
+    kind: "number",
+  });
+}
+
+function boolean(description: string): z.ZodBoolean {
+  return z.boolean().meta({ description, allowed: "true or false", kind: "boolean" });
+}
+
+function text(description: string): z.ZodString {
+  return z.string().meta({ description, allowed: "text", kind: "text" });
+}
+
+function choice<const T extends readonly string[]>(description: string, values: T) {
+  const allowed = values.length === 1 ? values[0] : `one of ${values.join(", ")}`;
+  return z.enum(values).meta({ description, allowed, kind: "text" });
+}
+
+function ranged(schema: z.ZodNumber, { min, above, max, below }: Range): z.ZodNumber {
+  if (min !== undefined) schema = schema.min(min);
+  if (above !== undefined) schema = schema.gt(above);
+  if (max !== undefined) schema = schema.max(max);
+  if (below !== undefined) schema = schema.lt(below);
+  return schema;
+}
+
+/** "from 0 to 1", "above 0 and at most 1", "above 0". */
+function describe({ min, above, max, below }: Range): string {
+  const low = min === undefined ? `above ${above}` : `of ${min} or more`;
+  if (max !== undefined) {
+    return min === undefined ? `${low} and at most ${max}` : `from ${min} to ${max}`;
+  }
+  return below === undefined ? low : `${low} and below ${below}`;
+}
