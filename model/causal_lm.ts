@@ -1,0 +1,146 @@
+import type { ModelFolder } from "../weights/folder.ts";
+import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
+import type { Gpt2Config } from "./config.ts";
+import { type GenerateOptions, generate, type Generation } from "./generate.ts";
+import { gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
+import type { LayerContext } from "./layers.ts";
+import { LmHead } from "./lm_head.ts";
+import { type FlatTensors, ParameterLayout } from "./params.ts";
+import { ScoreHead, type TokenScores } from "./score.ts";
+import { type TokenBatch, type TokenRows, uploadTokens } from "./token_batch.ts";
+import type { TextCodec } from "./tokenizer.ts";
+import { valueHeadParameters } from "./value_head.ts";
+
+/** What a {@linkcode CausalLM} is made of. */
+export interface CausalLMParts {
+  config: Gpt2Config;
+  tokenizer: TextCodec;
+  /** Allocate gradients, so that the model can be trained. */
+  train?: boolean;
+  /** Add a value head, which is zero at first. */
+  valueHead?: boolean;
+  /** Files of the folder that the model came from, to be kept when it is saved. */
+  files?: CausalLMFiles;
+}
+
+/**
+ * A GPT-2-class language model on the GPU: parameters, tokenizer, memory for its activations.
+ *
+ * Make one with `loadCausalLM` or `initCausalLM`; dispose of it, or of the Gpu, when done.
+ */
+export class CausalLM implements Disposable {
+  readonly config: Gpt2Config;
+  readonly tokenizer: TextCodec;
+  readonly files: CausalLMFiles;
+  readonly layout: ParameterLayout;
+  /** The parameters by checkpoint name, without the prefix `transformer.`. */
+  readonly values: FlatTensors;
+  /** Their gradients, if the model is trained. */
+  readonly grads: FlatTensors | undefined;
+  readonly hasValueHead: boolean;
+  readonly arena: Arena;
+  readonly head: LmHead;
+
+  constructor(readonly gpu: Gpu, parts: CausalLMParts) {
+    const { config, tokenizer, train = false, valueHead = false, files = {} } = parts;
+    this.config = config;
+    this.tokenizer = tokenizer;
+    this.files = files;
+    this.hasValueHead = valueHead;
+    const specs = [
+      ...gpt2Parameters(config),
+      ...(valueHead ? valueHeadParameters(config.nEmbd) : []),
+    ];
+    this.layout = new ParameterLayout(specs, gpu.bindingBytes);
+    this.values = this.layout.allocate(gpu, "values");
+    this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
+    this.arena = new Arena(gpu, "activations");
+    const head = config.tieWordEmbeddings ? "wte.weight" : "lm_head.weight";
+    this.head = new LmHead(this.arena, this.values.get(head), this.grads?.get(head));
+  }
+
+  /** What the layers need to record themselves into `pass`. */
+  context(pass: Pass): LayerContext {
+    return { pass, values: this.values, grads: this.grads, arena: this.arena };
+  }
+
+  /** Uploads rows of token ids; see {@linkcode uploadTokens}. */
+  upload(rows: TokenRows): TokenBatch {
+    return uploadTokens(this.arena, rows, this.config);
+  }
+
+  /** Records the trunk: hidden states (B*T, C). With `train`, keeps what a backward pass needs. */
+  forward(pass: Pass, batch: TokenBatch, options: { train?: boolean } = {}): Tensor {
+    return gpt2Forward(this.context(pass), this.config, batch, options);
+  }
+
+  /**
+   * Log-probability of every token given those before it, and the entropy of its distribution.
+   *
+   * @param rows.temperature Divides the logits first.
+   * @returns (B, T-1) in nats; entry t is about token t+1. Where either token is padding it is 0.
+   */
+  async logprobs(
+    { temperature = 1, ...rows }: TokenRows & { temperature?: number },
+  ): Promise<TokenScores> {
+    const batch = this.upload(rows);
+    const { B, T, host } = batch;
+    const places: number[] = []; // of the tokens that predict another
+    for (let at = 0; at < B * T; at++) {
+      if ((at + 1) % T !== 0 && host.mask[at] && host.mask[at + 1]) places.push(at);
+    }
+    const scores: TokenScores = { logprobs: [], entropy: [] };
+    for (let b = 0; b < B; b++) {
+      scores.logprobs.push(Array(T - 1).fill(0));
+      scores.entropy.push(Array(T - 1).fill(0));
+    }
+    if (places.length === 0) return scores;
+
+    const pass = this.gpu.record("logprobs");
+    const hidden = this.forward(pass, batch);
+    const head = new ScoreHead(this.arena, this.head, "score");
+    const targets = places.map((at) => host.ids[at + 1]);
+    const { logprobs, entropy } = head.score(pass, { hidden, places, targets, temperature });
+    pass.submit();
+    const [lp, h] = await this.gpu.readAll([logprobs, entropy]);
+    places.forEach((at, n) => {
+      scores.logprobs[Math.floor(at / T)][at % T] = lp[n];
+      scores.entropy[Math.floor(at / T)][at % T] = h[n];
+    });
+    return scores;
+  }
+
+  /** Continues prompts; see {@linkcode GenerateOptions}. Prompts are texts or token ids. */
+  generate(
+    prompts: readonly string[] | readonly (readonly number[])[],
+    options: GenerateOptions,
+  ): Promise<Generation> {
+    return generate(this, prompts, options);
+  }
+
+  /**
+   * Writes a folder that `transformers` loads: configuration, weights, tokenizer.
+   *
+   * The folder appears whole or not at all.
+   */
+  savePretrained(folder: string): Promise<void> {
+    return saveCausalLM(this, folder);
+  }
+
+  /** Overwrites the parameters with those of a folder; see `loadCausalLM`. */
+  async load(folder: ModelFolder, names: ReadonlyMap<string, string>): Promise<void> {
+    for (const { name, shape } of this.layout.specs) {
+      const stored = names.get(name);
+      if (stored === undefined) continue;
+      this.gpu.write(this.values.get(name), await folder.readTensor(stored, shape));
+    }
+  }
+
+  /** Frees the model's memory. */
+  [Symbol.dispose](): void {
+    this.values.free(this.gpu);
+    this.grads?.free(this.gpu);
+    this.arena[Symbol.dispose]();
+  }
+}

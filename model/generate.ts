@@ -1,0 +1,197 @@
+import { decodeAdvance } from "../kernels/decode_state.ts";
+import { gatherRows } from "../kernels/rows.ts";
+import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { sample } from "../kernels/sample.ts";
+import type { CausalLM } from "./causal_lm.ts";
+import { gpt2Decode, gpt2Forward, type KvCache } from "./gpt2.ts";
+import { upload } from "./score.ts";
+import { padLeft, TokenRowsError } from "./token_batch.ts";
+
+/** How to continue prompts. */
+export interface GenerateOptions {
+  /** Most tokens to add to each prompt. */
+  maxNewTokens: number;
+  /** Divides the logits (default 1). */
+  temperature?: number;
+  /** Sample among the k most likely tokens only; 0, the default, is off. */
+  topK?: number;
+  /** Sample among the fewest tokens that have this probability together; 1, the default, is off. */
+  topP?: number;
+  /** Take the most likely token instead of sampling. */
+  greedy?: boolean;
+  /** No row stops before it has this many new tokens (default 0). */
+  minNewTokens?: number;
+  /** Seed of the random numbers: the same seed, the same texts (default 0). */
+  seed?: number;
+  /** A second key beside the seed, such as the training step (default 0). */
+  step?: number;
+  /** Token ids that end a row (default: the model's end of text). */
+  stop?: readonly number[];
+}
+
+/** Continuations, one a prompt. */
+export interface Generation {
+  /** The prompts' token ids. */
+  promptIds: number[][];
+  /** New token ids, the stop token included where one ended the row. */
+  ids: number[][];
+  /** The new tokens as text, special tokens left out. */
+  texts: string[];
+  /** Log-probability of each new token at the temperature, before top-k and top-p, in nats. */
+  logprobs: number[][];
+  /** Whether a stop token ended the row. */
+  stopped: boolean[];
+}
+
+/** Tokens that are recorded into one submit, between two looks at whether all rows have finished. */
+const BLOCK = 16;
+
+/**
+ * Continues a batch of prompts, padded on the left, with a KV cache; sampling happens on the GPU.
+ *
+ * @throws {TokenRowsError} If there are no prompts, one is empty, or one with its continuation is longer
+ *   than the context.
+ */
+export async function generate(
+  model: CausalLM,
+  prompts: readonly string[] | readonly (readonly number[])[],
+  options: GenerateOptions,
+): Promise<Generation> {
+  const { gpu, config, tokenizer } = model;
+  const promptIds = prompts.map((prompt) =>
+    typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt]
+  );
+  checkPrompts(promptIds, options.maxNewTokens, config.nPositions);
+  const stop = options.stop ?? [tokenizer.eosId];
+  const decoding = startDecoding(model, promptIds, stop, options);
+
+  let pass = gpu.record("generate");
+  decoding.prefill(pass);
+  for (let done = 1; done < options.maxNewTokens; done++) {
+    if (done % BLOCK === 0) {
+      pass.submit();
+      pass = gpu.record("generate");
+      if ((await gpu.read(decoding.active))[0] === 0) break;
+    }
+    decoding.next(pass);
+  }
+  pass.submit();
+
+  const [tokens, logprobs] = await gpu.readAll([decoding.tokens, decoding.tokenLogprobs]);
+  const { Q, columns } = decoding;
+  const generation: Generation = { promptIds, ids: [], texts: [], logprobs: [], stopped: [] };
+  promptIds.forEach((_, b) => {
+    const from = b * columns + Q;
+    const row = Array.from(tokens.subarray(from, from + options.maxNewTokens));
+    const end = row.findIndex((id) => stop.includes(id));
+    const ids = end < 0 ? row : row.slice(0, end + 1);
+    generation.ids.push(ids);
+    generation.texts.push(tokenizer.decode(ids, { skipSpecialTokens: true }));
+    generation.logprobs.push(Array.from(logprobs.subarray(from, from + ids.length)));
+    generation.stopped.push(end >= 0);
+  });
+  return generation;
+}
+
+function checkPrompts(promptIds: number[][], maxNewTokens: number, nPositions: number): void {
+  if (promptIds.length === 0) throw new TokenRowsError("Cannot generate: there are no prompts");
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
+    throw new TokenRowsError(`Cannot generate ${maxNewTokens} tokens: maxNewTokens must be at least 1`);
+  }
+  promptIds.forEach((ids, index) => {
+    if (ids.length === 0) {
+      throw new TokenRowsError(`Cannot generate: prompt ${index} is empty; give it at least one token`);
+    }
+    if (ids.length + maxNewTokens > nPositions) {
+      throw new TokenRowsError(
+        `Cannot generate: prompt ${index} has ${ids.length} tokens and is to get ${maxNewTokens} more, ` +
+          `the model's context holds ${nPositions}; shorten the prompt or lower maxNewTokens`,
+      );
+    }
+  });
+}
+
+/** The state of a generation on the GPU, and the two moves: the prompts, then one token at a time. */
+function startDecoding(
+  model: CausalLM,
+  promptIds: number[][],
+  stop: readonly number[],
+  options: GenerateOptions,
+) {
+  const { gpu, config, arena, head } = model;
+  const { maxNewTokens, seed = 0, step = 0 } = options;
+  const padId = model.tokenizer.eosId;
+  const padded = padLeft(promptIds, padId);
+  const batch = model.upload(padded);
+  const { B, T: Q } = batch;
+  const columns = Q + maxNewTokens;
+
+  const tokens = upload(
+    arena,
+    "decode.tokens",
+    padded.inputIds.flatMap((row) => [...row, ...Array(maxNewTokens).fill(padId)]),
+    "u32",
+  ).view([B, columns]);
+  const tokenLogprobs = arena.take("decode.tokenLogprobs", [B, columns]);
+  const state = upload(arena, "decode.state", [Q, 0, seed >>> 0, step >>> 0, 0, 0, 0, 0], "u32");
+  const position = upload(arena, "decode.position", [0], "u32");
+  const positions = upload(arena, "decode.positions", promptIds.map((ids) => ids.length - 1), "u32");
+  const lastPlaces = upload(arena, "decode.last", promptIds.map((_, b) => b * Q + Q - 1), "u32");
+  const finished = upload(arena, "decode.finished", promptIds.map(() => 0), "u32");
+  const stopIds = upload(arena, "decode.stop", stop.length > 0 ? stop : [0xffffffff], "u32");
+  const current = arena.take("decode.current", [B], "u32");
+  const active = arena.take("decode.active", [1], "u32");
+  const next = arena.take("decode.next", [B], "u32");
+  const logprobs = arena.take("decode.logprobs", [B]);
+  const cache: KvCache = {
+    layers: Array.from(
+      { length: config.nLayer },
+      (_, l) => arena.take(`decode.cache${l}`, [B, columns, 2 * config.nEmbd]),
+    ),
+    keys: batch.keys,
+    position,
+  };
+
+  const draw = (pass: Pass, hidden: Tensor) => {
+    const logits = head.logits(pass, hidden, "decode.logits");
+    sample(pass, { logits, state, stopIds, next, logprobs }, {
+      temperature: options.temperature ?? 1,
+      topK: options.topK ?? 0,
+      topP: options.topP ?? 1,
+      greedy: options.greedy ?? false,
+      minNewTokens: options.minNewTokens ?? 0,
+    });
+    decodeAdvance(pass, {
+      next,
+      logprobs,
+      stopIds,
+      state,
+      tokens,
+      tokenLogprobs,
+      current,
+      positions,
+      position,
+      finished,
+      active,
+    }, { padId });
+  };
+
+  return {
+    Q,
+    columns,
+    tokens,
+    tokenLogprobs,
+    active,
+    /** Feeds the prompts and draws the first new token of each row. */
+    prefill(pass: Pass): void {
+      const hidden = gpt2Forward(model.context(pass), config, batch, { cache });
+      const last = arena.take("decode.hidden.last", [B, config.nEmbd]);
+      gatherRows(pass, { source: hidden, index: lastPlaces, out: last });
+      draw(pass, last);
+    },
+    /** Feeds the newest token of each row and draws the one after it. */
+    next(pass: Pass): void {
+      draw(pass, gpt2Decode(model.context(pass), config, { ids: current, positions }, cache));
+    },
+  };
+}

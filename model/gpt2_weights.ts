@@ -1,0 +1,144 @@
+import { join } from "node:path";
+import type { Gpu } from "../kernels/runtime/mod.ts";
+import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
+import { ModelFolderError } from "../weights/errors.ts";
+import { type ModelFolder, openModelFolder } from "../weights/folder.ts";
+import { writeSafetensors } from "../weights/safetensors.ts";
+import { CausalLM } from "./causal_lm.ts";
+import { type Gpt2Config, parseGpt2Config, toHuggingFaceConfig } from "./config.ts";
+import { readTokenizer, type TextCodec } from "./tokenizer.ts";
+
+/** What is kept of a model's folder beside its numbers and its tokenizer. */
+export interface CausalLMFiles {
+  /** `config.json` as it was read. */
+  config?: unknown;
+  /** `generation_config.json` as it was read. */
+  generationConfig?: Uint8Array<ArrayBuffer>;
+}
+
+/** The prefix that `GPT2LMHeadModel` puts before the trunk's names, and the original checkpoint does not. */
+const PREFIX = "transformer.";
+
+/** Tensors of old checkpoints that are no parameters: the causal mask and its fill value. */
+const MASK_BUFFER = /\.attn\.(bias|masked_bias)$/;
+
+/** How to load a model. */
+export interface LoadOptions {
+  /** Allocate gradients, so that the model can be trained (default false). */
+  train?: boolean;
+  /** Add a value head: the folder's own where it has one, else zeros (default false). */
+  valueHead?: boolean;
+}
+
+/**
+ * Loads a GPT-2 from a Hugging Face folder: config.json, model.safetensors (F32), tokenizer.json.
+ *
+ * @throws {ModelFolderError} If a file or a tensor is missing, has the wrong shape, or is not known.
+ * @throws {SafetensorsError} If the weights break the format.
+ * @throws {ModelConfigError} If the architecture or an option of it is not implemented.
+ * @throws {TokenizerError} If the tokenizer is missing or broken.
+ */
+export async function loadCausalLM(
+  gpu: Gpu,
+  path: string,
+  { train = false, valueHead = false }: LoadOptions = {},
+): Promise<CausalLM> {
+  using folder = await openModelFolder(path);
+  const config = parseGpt2Config(folder.config, join(path, "config.json"));
+  const tokenizer = await readTokenizer(path);
+  checkVocabulary(tokenizer, config, path);
+  const generationConfig = folder.files.includes("generation_config.json")
+    ? await folder.readFile("generation_config.json")
+    : undefined;
+  const files = { config: folder.config, ...(generationConfig && { generationConfig }) };
+  const model = new CausalLM(gpu, { config, tokenizer, train, valueHead, files });
+  try {
+    await model.load(folder, storedNames(folder, model, path));
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
+  return model;
+}
+
+/**
+ * A GPT-2 with random parameters, as `transformers` initialises it: normal with `initializerRange`, the
+ * projections onto the residual stream smaller by the square root of 2L, biases zero, layer norms one.
+ *
+ * @param normal Standard normal numbers.
+ */
+export function initCausalLM(
+  gpu: Gpu,
+  { config, tokenizer, normal }: { config: Gpt2Config; tokenizer: TextCodec; normal: () => number },
+): CausalLM {
+  const model = new CausalLM(gpu, { config, tokenizer, train: true });
+  for (const { name, shape } of model.layout.specs) {
+    const tensor = model.values.get(name);
+    if (/\bln_\w+\.weight$/.test(name)) gpu.write(tensor, new Float32Array(tensor.size).fill(1));
+    if (shape.length < 2) continue;
+    const scale = name.endsWith("c_proj.weight") ? 1 / Math.sqrt(2 * config.nLayer) : 1;
+    const deviation = config.initializerRange * scale;
+    gpu.write(tensor, Float32Array.from({ length: tensor.size }, () => deviation * normal()));
+  }
+  return model;
+}
+
+/** Writes a folder that `transformers` loads; see `CausalLM.savePretrained`. */
+export async function saveCausalLM(model: CausalLM, path: string): Promise<void> {
+  const { gpu, layout, values, config, files, tokenizer } = model;
+  const tensors = layout.specs
+    .map(({ name, shape }) => ({
+      name: /^(v_head|lm_head)\./.test(name) ? name : PREFIX + name,
+      shape,
+      data: () => gpu.read(values.get(name)),
+    }))
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const configJson = toHuggingFaceConfig(config, files.config);
+  await writeFolderAtomic(path, async (folder) => {
+    await writeFileAtomic(join(folder, "config.json"), JSON.stringify(configJson, null, 2) + "\n");
+    await writeFileAtomic(
+      join(folder, "generation_config.json"),
+      files.generationConfig ?? JSON.stringify(generationConfig(config), null, 2) + "\n",
+    );
+    for (const [name, bytes] of Object.entries(tokenizer.files)) {
+      await writeFileAtomic(join(folder, name), bytes);
+    }
+    await writeSafetensors(join(folder, "model.safetensors"), tensors);
+  });
+}
+
+function generationConfig({ bosTokenId, eosTokenId }: Gpt2Config) {
+  return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
+}
+
+/** Our names to the file's, every one accounted for. */
+function storedNames(folder: ModelFolder, model: CausalLM, path: string): Map<string, string> {
+  const names = new Map<string, string>();
+  for (const { name } of model.layout.specs) {
+    const stored = [PREFIX + name, name].find((candidate) => folder.tensors.has(candidate));
+    if (stored === undefined && name.startsWith("v_head.")) continue; // a new one starts from zero
+    names.set(name, stored ?? PREFIX + name);
+  }
+  const known = new Set(names.values());
+  for (const stored of folder.tensors.keys()) {
+    if (known.has(stored) || MASK_BUFFER.test(stored)) continue;
+    if (stored === "lm_head.weight" && model.config.tieWordEmbeddings) continue;
+    if (stored.startsWith("v_head.") && !model.hasValueHead) continue;
+    throw new ModelFolderError(
+      `Cannot load ${path}: tensor ${stored} is not part of a GPT-2; use a GPT-2 checkpoint`,
+      { path },
+    );
+  }
+  return names;
+}
+
+function checkVocabulary(tokenizer: TextCodec, { vocabSize }: Gpt2Config, path: string): void {
+  if (tokenizer.vocabSize > vocabSize) {
+    throw new ModelFolderError(
+      `Cannot load ${path}: its tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}; ` +
+        "use the tokenizer that belongs to the model",
+      { path },
+    );
+  }
+}
+

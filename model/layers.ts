@@ -1,0 +1,98 @@
+import type { Arena, Dtype, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { columnSum, columnSumPartials } from "../kernels/column_sum.ts";
+import { layerNormBackward, layerNormForward, layerNormPartials } from "../kernels/layer_norm.ts";
+import { matmul } from "../kernels/matmul.ts";
+import type { FlatTensors } from "./params.ts";
+
+/** What a layer needs to record itself: where to, its numbers, its memory. */
+export interface LayerContext {
+  pass: Pass;
+  /** Parameters by their checkpoint names. */
+  values: FlatTensors;
+  /** Gradients, added to by backward passes; absent in a frozen model. */
+  grads?: FlatTensors | undefined;
+  /** Gives the activation slots. */
+  arena: Arena;
+}
+
+/** Slots of one layer: kept apart per layer where a backward pass will read them, shared otherwise. */
+export type Slots = <D extends Dtype = "f32">(
+  name: string,
+  shape: readonly number[],
+  dtype?: D,
+) => Tensor<D>;
+
+/** The slots of `arena` under a prefix. */
+export function slotsOf(arena: Arena, prefix: string): Slots {
+  return (name, shape, dtype) => arena.take(`${prefix}${name}`, shape, dtype);
+}
+
+/** The gradients of a model that has them. */
+export function gradsOf({ grads }: LayerContext): FlatTensors {
+  if (!grads) throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
+  return grads;
+}
+
+/** Layer norm `name`: returns the slot `out` (N, C) and keeps `out.mean` and `out.rstd` (N). */
+export function norm(
+  { pass, values }: LayerContext,
+  slots: Slots,
+  { name, x, out, epsilon }: { name: string; x: Tensor; out: string; epsilon: number },
+): Tensor {
+  const N = x.rowCount;
+  const normed = slots(out, [N, x.columnCount]);
+  layerNormForward(pass, {
+    x,
+    weight: values.get(`${name}.weight`),
+    bias: values.get(`${name}.bias`),
+    out: normed,
+    mean: slots(`${out}.mean`, [N]),
+    rstd: slots(`${out}.rstd`, [N]),
+  }, { epsilon });
+  return normed;
+}
+
+/** Backward of {@linkcode norm}: adds to `dx` and to the gradients of weight and bias. */
+export function normBackward(
+  context: LayerContext,
+  slots: Slots,
+  { name, x, out, dout, dx }: { name: string; x: Tensor; out: string; dout: Tensor; dx: Tensor },
+): void {
+  const { pass, values, arena } = context;
+  const grads = gradsOf(context);
+  const N = x.rowCount;
+  layerNormBackward(pass, {
+    x,
+    weight: values.get(`${name}.weight`),
+    mean: slots(`${out}.mean`, [N]),
+    rstd: slots(`${out}.rstd`, [N]),
+    dout,
+    dx,
+    dweight: grads.get(`${name}.weight`),
+    dbias: grads.get(`${name}.bias`),
+    partials: arena.take("scratch.norm", [layerNormPartials(N), 2, x.columnCount]),
+  });
+}
+
+/**
+ * Backward of `out = x W + b`, W as GPT-2's Conv1D stores it: (in, out).
+ *
+ * Overwrites `dx`; adds to the gradients of weight and bias.
+ */
+export function linearBackward(
+  context: LayerContext,
+  { name, x, dout, dx }: { name: string; x: Tensor; dout: Tensor; dx: Tensor },
+): void {
+  const { pass, values, arena } = context;
+  const grads = gradsOf(context);
+  matmul(pass, { a: dout, b: values.get(`${name}.weight`), out: dx }, { layout: "nt" });
+  matmul(pass, { a: x, b: dout, out: grads.get(`${name}.weight`) }, {
+    layout: "tn",
+    accumulate: true,
+  });
+  columnSum(pass, {
+    x: dout,
+    out: grads.get(`${name}.bias`),
+    partials: arena.take("scratch.columns", [columnSumPartials(dout.rowCount), dout.columnCount]),
+  });
+}

@@ -1,0 +1,70 @@
+import { rowShards } from "../kernels/embedding.ts";
+import { matmul } from "../kernels/matmul.ts";
+import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
+
+/** Most bytes of logits that exist at a time, unless one row has more. */
+const CHUNK_BYTES = 64 * 2 ** 20;
+
+/**
+ * The language-model head: hidden states (N, C) to logits (N, V), a chunk of rows at a time.
+ *
+ * The vocabulary is taken in shards where the weight is larger than one binding. Rows of logits are padded
+ * to a multiple of 64, so that shards stay aligned; the padding is never read.
+ */
+export class LmHead {
+  readonly #stride: number;
+
+  /**
+   * @param weight (V, C), usually the token embedding itself.
+   * @param dweight (V, C) its gradient, which {@linkcode backward} adds to; absent in a frozen model.
+   */
+  constructor(
+    readonly arena: Arena,
+    readonly weight: Tensor,
+    readonly dweight?: Tensor | undefined,
+  ) {
+    this.#stride = Math.ceil(weight.rowCount / 64) * 64;
+  }
+
+  /** Splits N rows into chunks of a multiple of 64 rows whose logits fit the memory set aside for them. */
+  chunks(N: number): { from: number; to: number }[] {
+    const bytes = Math.min(CHUNK_BYTES, this.arena.gpu.bindingBytes);
+    const rows = 64 * Math.max(1, Math.floor(bytes / (4 * this.#stride * 64)));
+    const chunks = [];
+    for (let from = 0; from < N; from += rows) chunks.push({ from, to: Math.min(from + rows, N) });
+    return chunks;
+  }
+
+  /** The logits (n, V) of a chunk of hidden states (n, C), in the arena's slot `slot`. */
+  logits(pass: Pass, hidden: Tensor, slot = "logits"): Tensor {
+    const V = this.weight.rowCount;
+    const logits = this.arena.take(slot, [hidden.rowCount, this.#stride]).columns(0, V);
+    for (const { from, to } of this.#shards()) {
+      const b = this.weight.rows(from, to);
+      matmul(pass, { a: hidden, b, out: logits.columns(from, to) }, { layout: "nt" });
+    }
+    return logits;
+  }
+
+  /**
+   * Backward of {@linkcode logits}: overwrites `dhidden` (n, C), adds to the gradient of the weight.
+   *
+   * @param dlogits (n, V), as a loss kernel left it in place of the logits.
+   */
+  backward(
+    pass: Pass,
+    { dlogits, hidden, dhidden }: { dlogits: Tensor; hidden: Tensor; dhidden: Tensor },
+  ): void {
+    if (!this.dweight) throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
+    for (const { from, to } of this.#shards()) {
+      const a = dlogits.columns(from, to);
+      matmul(pass, { a, b: this.weight.rows(from, to), out: dhidden }, { accumulate: from > 0 });
+      const out = this.dweight.rows(from, to);
+      matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: true });
+    }
+  }
+
+  #shards(): { from: number; to: number }[] {
+    return rowShards(this.weight, this.arena.gpu.bindingBytes);
+  }
+}

@@ -1,0 +1,111 @@
+import { type Gpu, type Pass, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
+
+/** Name and shape of one parameter tensor. */
+export interface ParameterSpec {
+  name: string;
+  shape: readonly number[];
+}
+
+/** A piece of the flat parameters that one binding can cover, for kernels that treat all alike. */
+export interface FlatRange {
+  /** Flat, a multiple of 64 elements. */
+  tensor: Tensor;
+  /** Whether weight decay applies: matrices and embeddings, not biases and layer norms. */
+  decay: boolean;
+}
+
+interface Place {
+  chunk: number;
+  /** In elements, a multiple of 64 (256 bytes). */
+  offset: number;
+  shape: readonly number[];
+}
+
+/**
+ * Where every parameter of a model lies in flat memory.
+ *
+ * Tensors are packed one after the other, aligned to 256 bytes, into chunks that one binding can cover; a
+ * tensor larger than that has a chunk of its own. Values, gradients and both Adam moments use the same
+ * layout, so that zeroing, norm, update and checkpoint are a few operations on large ranges.
+ */
+export class ParameterLayout {
+  readonly #places = new Map<string, Place>();
+  readonly #chunks: { size: number; decay: boolean }[] = [];
+
+  constructor(readonly specs: readonly ParameterSpec[], readonly bindingBytes: number) {
+    for (const decay of [true, false]) {
+      let chunk = -1;
+      for (const { name, shape } of specs) {
+        if (shape.length > 1 !== decay) continue;
+        const size = Math.ceil(sizeOf(shape) / 64) * 64;
+        if (chunk < 0 || 4 * (this.#chunks[chunk].size + size) > bindingBytes) {
+          chunk = this.#chunks.push({ size: 0, decay }) - 1;
+        }
+        this.#places.set(name, { chunk, offset: this.#chunks[chunk].size, shape });
+        this.#chunks[chunk].size += size;
+      }
+    }
+  }
+
+  /** Number of scalars, padding not counted. */
+  get count(): number {
+    return this.specs.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+  }
+
+  /** One zeroed copy of the whole layout. */
+  allocate(gpu: Gpu, label: string): FlatTensors {
+    const chunks = this.#chunks.map(({ size }) => gpu.empty([size], "f32", label));
+    return new FlatTensors(this, chunks);
+  }
+
+  /** Where `name` lies. */
+  place(name: string): Place {
+    const place = this.#places.get(name);
+    if (!place) throw new RangeError(`Cannot find parameter ${name}: the model has none of that name`);
+    return place;
+  }
+
+  /** Whether weight decay applies to a chunk. */
+  decays(chunk: number): boolean {
+    return this.#chunks[chunk].decay;
+  }
+}
+
+/** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
+export class FlatTensors {
+  constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}
+
+  /** The tensor of that name; shares memory. */
+  get(name: string): Tensor {
+    const { chunk, offset, shape } = this.layout.place(name);
+    return new Tensor(this.chunks[chunk].storage, 4 * offset, shape, "f32");
+  }
+
+  /** Everything, in pieces that one binding can cover. */
+  ranges(): FlatRange[] {
+    const most = Math.floor(this.layout.bindingBytes / 256) * 64;
+    return this.chunks.flatMap((chunk, index) => {
+      const ranges: FlatRange[] = [];
+      for (let from = 0; from < chunk.size; from += most) {
+        const tensor = chunk.rows(from, Math.min(from + most, chunk.size));
+        ranges.push({ tensor, decay: this.layout.decays(index) });
+      }
+      return ranges;
+    });
+  }
+
+  /** Overwrites everything with zeros. */
+  clear(pass: Pass): void {
+    for (const chunk of this.chunks) pass.clear(chunk);
+  }
+
+  /** Overwrites everything with what `from`, of an equal layout, holds. */
+  copyFrom(pass: Pass, from: FlatTensors): void {
+    this.chunks.forEach((chunk, index) => pass.copy(from.chunks[index], chunk));
+  }
+
+  /** Releases the memory. */
+  free(gpu: Gpu): void {
+    gpu.free(...this.chunks);
+  }
+}

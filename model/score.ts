@@ -1,0 +1,74 @@
+import { gatherRows } from "../kernels/rows.ts";
+import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { tokenLogprobsForward } from "../kernels/token_logprobs.ts";
+import type { LmHead } from "./lm_head.ts";
+
+/** Scores on the host, (B, T-1), in nats. */
+export interface TokenScores {
+  logprobs: number[][];
+  entropy: number[][];
+}
+
+/** Scores on the GPU, one for each of N places. */
+export interface ScoredRows {
+  /** (N, C) the hidden states that made them. */
+  hidden: Tensor;
+  /** (N) token ids that were scored. */
+  targets: Tensor<"u32">;
+  /** (N) log-probabilities, nats. */
+  logprobs: Tensor;
+  /** (N) log-sum-exp of the divided logits. */
+  lse: Tensor;
+  /** (N) entropies, nats. */
+  entropy: Tensor;
+}
+
+/** Uploads numbers into a slot of `arena`. */
+export function upload<D extends "f32" | "u32">(
+  arena: Arena,
+  slot: string,
+  data: ArrayLike<number>,
+  dtype: D,
+): Tensor<D> {
+  const tensor = arena.take(slot, [data.length], dtype);
+  arena.gpu.write(tensor, data);
+  return tensor;
+}
+
+/** Scores chosen tokens from hidden states, with the logits of a chunk of rows in memory at a time. */
+export class ScoreHead {
+  /** @param prefix Of the slots in `arena` that hold the results, so that two scores can live at once. */
+  constructor(readonly arena: Arena, readonly head: LmHead, readonly prefix: string) {}
+
+  /**
+   * Records the scores of `targets`, given the hidden states at `places`.
+   *
+   * @param work.hidden (M, C) hidden states of a batch.
+   * @param work.places N rows of `hidden`.
+   * @param work.targets N token ids.
+   */
+  score(
+    pass: Pass,
+    work: { hidden: Tensor; places: number[]; targets: number[]; temperature: number },
+  ): ScoredRows {
+    const { arena, prefix } = this;
+    const N = work.places.length;
+    const index = upload(arena, `${prefix}.places`, work.places, "u32");
+    const targets = upload(arena, `${prefix}.targets`, work.targets, "u32");
+    const hidden = arena.take(`${prefix}.hidden`, [N, work.hidden.columnCount]);
+    gatherRows(pass, { source: work.hidden, index, out: hidden });
+    const logprobs = arena.take(`${prefix}.logprobs`, [N]);
+    const lse = arena.take(`${prefix}.lse`, [N]);
+    const entropy = arena.take(`${prefix}.entropy`, [N]);
+    for (const { from, to } of this.head.chunks(N)) {
+      tokenLogprobsForward(pass, {
+        logits: this.head.logits(pass, hidden.rows(from, to)),
+        targets: targets.rows(from, to),
+        logprobs: logprobs.rows(from, to),
+        lse: lse.rows(from, to),
+        entropy: entropy.rows(from, to),
+      }, { temperature: work.temperature });
+    }
+    return { hidden, targets, logprobs, lse, entropy };
+  }
+}

@@ -1,0 +1,33 @@
+import { openSafetensors } from "../../weights/safetensors.ts";
+
+/** The tiny GPT-2 whose numbers `transformers` and PyTorch computed (float32, CPU). */
+export const GPT2 = new URL("../fixtures/gpt2", import.meta.url).pathname;
+
+/** A JSON file of the GPT-2 goldens. */
+export async function golden<T>(name: string): Promise<T> {
+  return JSON.parse(await Deno.readTextFile(`${GPT2}/${name}.json`));
+}
+
+/** The tensors of a safetensors golden under our names, without the prefix `transformer.`. */
+export async function goldenTensors(name: string): Promise<Map<string, Float32Array>> {
+  using file = await openSafetensors(`${GPT2}/${name}.safetensors`);
+  const tensors = new Map<string, Float32Array>();
+  for (const stored of file.tensors.keys()) {
+    tensors.set(stored.replace(/^transformer\./, ""), await file.read(stored));
+  }
+  return tensors;
+}
+
+/** What forward.json holds, as far as tests read it. */
+export interface ForwardGolden {
+  texts: string[];
+  prompt_ids: number[][];
+  input_ids: number[][];
+  attention_mask: number[][];
+  logits_last: number[][];
+  logits_sum_per_position: number[][];
+  token_logprobs: number[][];
+  entropy: number[][];
+  token_mask: number[][];
+  greedy_new_ids: number[][];
+}

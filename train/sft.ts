@@ -1,0 +1,161 @@
+/**
+ * `deno task sft`: trains a GPT-2 on text, from a model folder or from random parameters.
+ *
+ * @module
+ */
+import { Command, InvalidArgumentError } from "commander";
+import { Gpu } from "../kernels/runtime/mod.ts";
+import type { CausalLM } from "../model/causal_lm.ts";
+import { parseGpt2Config } from "../model/config.ts";
+import { initCausalLM, loadCausalLM } from "../model/gpt2_weights.ts";
+import { readTokenizer } from "../model/tokenizer.ts";
+import { reportError } from "./program.ts";
+import { Rng } from "./rng.ts";
+import { learningRateAt } from "./schedule.ts";
+import { SftTrainer } from "./sft_trainer.ts";
+import {
+  type Documents,
+  epochTokens,
+  packedBatches,
+  readDocuments,
+  validationBatches,
+} from "./text_data.ts";
+
+const command = new Command("sft")
+  .description("Train a GPT-2 by next-token cross-entropy on a text file of one document a line.")
+  .requiredOption("--model <dir|init:dir>", "model folder; init: takes its config and tokenizer only")
+  .requiredOption("--data <file>", "training text")
+  .option("--val <file>", "validation text")
+  .requiredOption("--out <dir>", "folder for the trained model")
+  .option("--epochs <number>", "passes over the training text", positive, 1)
+  .option("--steps <number>", "optimizer steps; overrides --epochs", integer)
+  .option("--batch-size <rows>", "rows in an optimizer step", integer, 16)
+  .option("--gradient-accumulation <parts>", "parts that a batch is computed in", integer, 1)
+  .option("--length <tokens>", "tokens in a row", integer, 96)
+  .option("--learning-rate <rate>", "highest learning rate", positive, 1e-3)
+  .option("--warmup-steps <steps>", "steps of linear warm-up, before the cosine to 0", integer, 100)
+  .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.1)
+  .option("--beta2 <decay>", "decay of Adam's second moment", positive, 0.99)
+  .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
+  .option("--eval-every <steps>", "steps between validations and saves", integer, 500)
+  .option("--seed <number>", "seed of parameters and order", integer, 1)
+  .addHelpText(
+    "after",
+    "\nExample:\n  deno task sft --model init:weights/review-gpt2 --data train.txt --val val.txt --out runs/lm",
+  );
+
+if (import.meta.main) {
+  await reportError(async () => await main(command.parse(["", "sft", ...Deno.args]).opts()));
+}
+
+type Options = ReturnType<typeof command.opts>;
+
+async function main(options: Options): Promise<void> {
+  using gpu = await Gpu.open();
+  using model = await openModel(gpu, options.model, options.seed);
+  const { tokenizer } = model;
+  const train = await readDocuments(options.data, tokenizer);
+  const validation = options.val ? await readDocuments(options.val, tokenizer) : undefined;
+  const { batchSize, length } = options;
+  const perStep = batchSize * length;
+  const totalSteps = options.steps ?? Math.ceil(options.epochs * epochTokens(train) / perStep);
+  const schedule = {
+    kind: "cosine" as const,
+    learningRate: options.learningRate,
+    warmupSteps: Math.min(options.warmupSteps, totalSteps - 1),
+    totalSteps,
+  };
+  using trainer = new SftTrainer(model, {
+    learningRate: (step) => learningRateAt(step, schedule),
+    gradientAccumulation: options.gradientAccumulation,
+    beta2: options.beta2,
+    weightDecay: options.weightDecay,
+    decayAll: false,
+    maxGradNorm: options.maxGradNorm,
+  });
+  console.log(
+    `${model.layout.count} parameters on ${gpu.description}; ${epochTokens(train)} tokens, ` +
+      `${totalSteps} steps of ${perStep} tokens`,
+  );
+
+  const batches = packedBatches(train, {
+    batchSize,
+    length,
+    eosId: tokenizer.eosId,
+    rng: new Rng(options.seed, "sft"),
+  });
+  const started = performance.now();
+  for (let step = 1; step <= totalSteps; step++) {
+    const { value: rows } = batches.next();
+    const { loss, gradNorm } = await trainer.step(rows);
+    const seconds = (performance.now() - started) / 1000;
+    if (step % 10 === 0 || step === totalSteps) {
+      console.log(progressLine({ step, totalSteps, loss, gradNorm, seconds, perStep }));
+    }
+    if (step % options.evalEvery === 0 || step === totalSteps) {
+      if (validation) console.log(await validate(trainer, validation, length));
+      await model.savePretrained(options.out);
+    }
+  }
+  console.log(`saved ${options.out}`);
+}
+
+function openModel(gpu: Gpu, source: string, seed: number): Promise<CausalLM> {
+  if (!source.startsWith("init:")) return loadCausalLM(gpu, source, { train: true });
+  return initFrom(gpu, source.slice("init:".length), seed);
+}
+
+async function initFrom(gpu: Gpu, folder: string, seed: number): Promise<CausalLM> {
+  const path = `${folder}/config.json`;
+  const config = parseGpt2Config(JSON.parse(await Deno.readTextFile(path)), path);
+  const rng = new Rng(seed, "init");
+  const tokenizer = await readTokenizer(folder);
+  return initCausalLM(gpu, { config, tokenizer, normal: () => rng.normal() });
+}
+
+async function validate(trainer: SftTrainer, data: Documents, length: number): Promise<string> {
+  const { eosId } = trainer.model.tokenizer;
+  let nats = 0;
+  let tokens = 0;
+  for (const rows of validationBatches(data, { batchSize: 32, length: length + 1, eosId })) {
+    const stats = await trainer.evaluate(rows);
+    nats += stats.loss * stats.tokens;
+    tokens += stats.tokens;
+  }
+  return `validation: ${(nats / tokens).toFixed(4)} nats/token, ` +
+    `${(nats / data.bytes).toFixed(4)} nats/byte (${data.bytes} UTF-8 bytes)`;
+}
+
+function progressLine(
+  { step, totalSteps, loss, gradNorm, seconds, perStep }: {
+    step: number;
+    totalSteps: number;
+    loss: number;
+    gradNorm: number;
+    seconds: number;
+    perStep: number;
+  },
+): string {
+  const rate = step * perStep / seconds;
+  const eta = (totalSteps - step) * seconds / step;
+  return `step ${step}/${totalSteps} | loss ${loss.toFixed(4)} | grad norm ${gradNorm.toFixed(2)} | ` +
+    `${rate.toFixed(0)} tokens/s | ETA ${(eta / 60).toFixed(1)} min`;
+}
+
+function integer(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("Use a whole number.");
+  return value;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError("Use a number above 0.");
+  return value;
+}
+
+function nonNegative(text: string): number {
+  const value = Number(text);
+  if (!(value >= 0 && value < Infinity)) throw new InvalidArgumentError("Use a number of 0 or more.");
+  return value;
+}

@@ -1,0 +1,147 @@
+import { crossEntropy } from "../kernels/cross_entropy.ts";
+import type { Tensor } from "../kernels/runtime/mod.ts";
+import type { CausalLM } from "../model/causal_lm.ts";
+import { gpt2Backward } from "../model/gpt2.ts";
+import { upload } from "../model/score.ts";
+import type { TokenRows } from "../model/token_batch.ts";
+import { AdamW, type AdamWOptions } from "./optimizer.ts";
+
+/** Settings of {@linkcode SftTrainer}. */
+export interface SftOptions extends AdamWOptions {
+  /** Learning rate of step k, counted from 0. */
+  learningRate: (step: number) => number;
+  /** Micro-batches of a step; the result equals one large batch up to rounding (default 1). */
+  gradientAccumulation?: number;
+}
+
+/** What a step reports. */
+export interface SftStats {
+  /** Mean cross-entropy over the target tokens, in nats, before the step. */
+  loss: number;
+  /** Norm of the gradient before clipping. */
+  gradNorm: number;
+  /** Target tokens in the batch. */
+  tokens: number;
+}
+
+/** Supervised fine-tuning: next-token cross-entropy over every token that follows another. */
+export class SftTrainer implements Disposable {
+  readonly optimizer: AdamW;
+  /** Steps taken. */
+  steps = 0;
+
+  /** @param model Loaded with `train`. */
+  constructor(readonly model: CausalLM, readonly options: SftOptions) {
+    this.optimizer = new AdamW(model.gpu, model.layout, options);
+  }
+
+  /** One optimizer step on rows of token ids (B, T), T at least 2. */
+  async step(rows: TokenRows): Promise<SftStats> {
+    const { model, optimizer, options } = this;
+    const { gpu, values, grads } = model;
+    if (!grads) throw new TypeError("Cannot train: the model was loaded frozen; load it with train");
+    optimizer.learningRate = options.learningRate(this.steps);
+    const tokens = countTargets(rows);
+    let loss = 0;
+    const parts = split(rows, options.gradientAccumulation ?? 1);
+    for (const [index, part] of parts.entries()) {
+      const { pass, losses, weights } = this.#record(part, tokens, index === 0);
+      if (index === parts.length - 1) optimizer.step(pass, values, grads);
+      pass.submit();
+      const perToken = await gpu.read(losses);
+      loss += weights.reduce((sum, weight, n) => weight > 0 ? sum + weight * perToken[n] : sum, 0);
+    }
+    const [gradNorm] = await gpu.read(optimizer.norm);
+    this.steps++;
+    return { loss, gradNorm, tokens };
+  }
+
+  /** Mean cross-entropy in nats over the target tokens of `rows`, without a step. */
+  async evaluate(rows: TokenRows): Promise<SftStats> {
+    const { logprobs } = await this.model.logprobs(rows);
+    const tokens = countTargets(rows);
+    const total = logprobs.reduce((sum, row) => row.reduce((a, b) => a + b, sum), 0);
+    return { loss: -total / tokens, gradNorm: 0, tokens };
+  }
+
+  /** Records forward and backward of one micro-batch, each token weighted by 1 / total. */
+  #record(rows: TokenRows, total: number, first: boolean) {
+    const { model } = this;
+    const { gpu, config, arena, head } = model;
+    const { inputs, targets, weights } = shift(rows, total);
+    const batch = model.upload(inputs);
+    const targetIds = upload(arena, "sft.targets", targets, "u32");
+    const targetWeights = upload(arena, "sft.weights", weights, "f32");
+
+    const pass = gpu.record("sft");
+    if (first) model.grads!.clear(pass);
+    const hidden = model.forward(pass, batch, { train: true }); // (N, C)
+    const N = hidden.rowCount;
+    const losses: Tensor = arena.take("sft.losses", [N]);
+    const dhidden = arena.take("dhidden", [N, config.nEmbd]);
+    for (const { from, to } of head.chunks(N)) {
+      const logits = head.logits(pass, hidden.rows(from, to));
+      crossEntropy(pass, {
+        logits,
+        targets: targetIds.rows(from, to),
+        weights: targetWeights.rows(from, to),
+        losses: losses.rows(from, to),
+      });
+      head.backward(pass, {
+        dlogits: logits,
+        hidden: hidden.rows(from, to),
+        dhidden: dhidden.rows(from, to),
+      });
+    }
+    gpt2Backward(model.context(pass), config, batch, dhidden);
+    return { pass, losses, weights };
+  }
+
+  /** Frees the optimizer; the model stays. */
+  [Symbol.dispose](): void {
+    this.optimizer[Symbol.dispose]();
+  }
+}
+
+function isTarget({ attentionMask }: TokenRows, b: number, t: number): boolean {
+  const mask = attentionMask?.[b];
+  return !mask || (mask[t] === 1 && mask[t + 1] === 1);
+}
+
+function countTargets(rows: TokenRows): number {
+  let count = 0;
+  rows.inputIds.forEach((row, b) => {
+    for (let t = 0; t + 1 < row.length; t++) if (isTarget(rows, b, t)) count++;
+  });
+  if (count === 0) throw new RangeError("Cannot train on this batch: no token follows another");
+  return count;
+}
+
+/** Inputs without the last column; targets without the first, weighted 1 / total or, at padding, 0. */
+function shift(rows: TokenRows, total: number) {
+  const { inputIds, attentionMask } = rows;
+  const inputs: TokenRows = {
+    inputIds: inputIds.map((row) => row.slice(0, -1)),
+    ...(attentionMask && { attentionMask: attentionMask.map((row) => row.slice(0, -1)) }),
+  };
+  const targets = inputIds.flatMap((row) => row.slice(1));
+  const weights = inputIds.flatMap((row, b) =>
+    row.slice(1).map((_, t) => isTarget(rows, b, t) ? 1 / total : 0)
+  );
+  return { inputs, targets, weights };
+}
+
+/** Splits rows into equal micro-batches. */
+function split({ inputIds, attentionMask }: TokenRows, parts: number): TokenRows[] {
+  if (inputIds.length % parts !== 0) {
+    throw new RangeError(
+      `Cannot split a batch of ${inputIds.length} rows into ${parts} micro-batches: ` +
+        "the batch size must be a multiple of gradientAccumulation",
+    );
+  }
+  const size = inputIds.length / parts;
+  return Array.from({ length: parts }, (_, p) => ({
+    inputIds: inputIds.slice(p * size, (p + 1) * size),
+    ...(attentionMask && { attentionMask: attentionMask.slice(p * size, (p + 1) * size) }),
+  }));
+}
