@@ -1,5 +1,12 @@
 import { maskedValues, type Rows } from "./rows.ts";
 
+/** Sum, in order. */
+export function sum(xs: ArrayLike<number>): number {
+  let total = 0;
+  for (let i = 0; i < xs.length; i++) total += xs[i];
+  return total;
+}
+
 /** Arithmetic mean; 0 of nothing. */
 export function mean(xs: ArrayLike<number>): number {
   return xs.length === 0 ? 0 : sum(xs) / xs.length;
@@ -45,12 +52,6 @@ export function percentile(xs: ArrayLike<number>, q: number): number {
   const sorted = Float64Array.from(xs).sort();
   const position = q * (sorted.length - 1);
   const below = Math.floor(position);
-  const above = Math.min(below + 1, sorted.length - 1);
-  return sorted[below] + (position - below) * (sorted[above] - sorted[below]);
-}
-
-function sum(xs: ArrayLike<number>): number {
-  let total = 0;
-  for (let i = 0; i < xs.length; i++) total += xs[i];
-  return total;
+  if (below === position) return sorted[below]; // also where a neighbour is infinite
+  return sorted[below] + (position - below) * (sorted[below + 1] - sorted[below]);
 }

@@ -1,0 +1,44 @@
+import type { PpoMetrics } from "./metrics.ts";
+
+/** One sampled response, as samples.jsonl keeps it. */
+export interface SampleRecord {
+  step: number;
+  prompt: string;
+  response: string;
+  /** Of the reward. */
+  score: number;
+  /** Nats per response, by the chosen estimator. */
+  kl: number;
+}
+
+/**
+ * Appends text to a file and resolves when it is handed to the system, so that a program that is
+ * killed later loses nothing. In Deno: `(text) => Deno.writeTextFile(path, text, { append: true })`.
+ */
+export type AppendText = (text: string) => Promise<void>;
+
+/**
+ * Writes metrics.jsonl and samples.jsonl: one JSON object per line, each call one append.
+ *
+ * Numbers that were not measured or overflowed (NaN, infinities) become null, as JSON has it.
+ */
+export class MetricsWriter {
+  readonly #metrics: AppendText;
+  readonly #samples: AppendText;
+
+  constructor(files: { metrics: AppendText; samples: AppendText }) {
+    this.#metrics = files.metrics;
+    this.#samples = files.samples;
+  }
+
+  /** Appends the line of one PPO step. */
+  async writeMetrics(metrics: PpoMetrics): Promise<void> {
+    await this.#metrics(JSON.stringify(metrics) + "\n");
+  }
+
+  /** Appends one line per sample. */
+  async writeSamples(samples: readonly SampleRecord[]): Promise<void> {
+    if (samples.length === 0) return;
+    await this.#samples(samples.map((sample) => JSON.stringify(sample) + "\n").join(""));
+  }
+}
