@@ -26,8 +26,8 @@ const PERMISSIONS = [
   `--allow-run=deno,${Deno.execPath()}`, // the programs in train/ are tested as programs
 ];
 
-/** Dawn, the second compiler, is a native library. */
-const DAWN_PERMISSIONS = ["--no-prompt", "--allow-read", "--allow-ffi"];
+/** Dawn, the second compiler, is a native library with a lock file of its own. */
+const FOR_DAWN = ["--config=tests/dawn/deno.json", "--no-prompt", "--allow-read", "--allow-ffi"];
 
 interface Counts {
   passed: number;
@@ -100,13 +100,13 @@ if (selected.length === 0) {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 for (const [group, files = []] of Object.entries(Object.groupBy(selected, groupOf))) {
-  const permissions = group === "dawn" ? DAWN_PERMISSIONS : PERMISSIONS;
+  const settings = group === "dawn" ? FOR_DAWN : PERMISSIONS;
   const passes = [{ name: group, env: {} }];
   if (TWICE.includes(group)) {
     passes.push({ name: `${group}, without subgroups`, env: WITHOUT_SUBGROUPS });
   }
   for (const { name, env } of passes) {
-    const counts = await runGroup(name, { args: [...permissions, ...options, ...files], env });
+    const counts = await runGroup(name, { args: [...settings, ...options, ...files], env });
     total.passed += counts.passed;
     total.failed += counts.failed;
     total.skipped += counts.skipped;
