@@ -66,10 +66,11 @@ export function tileKernel(layout: Layout, height: number, lanes: number): Matmu
 export const KERNELS: readonly Kernel[] = (["nn", "nt", "tn"] as const)
   .map((layout) => tileKernel(layout, 32, 8));
 
-/** How an operand reaches the registers: text before the loop over depth, and at the start of its body. */
+/** How an operand reaches the registers: text before the loop over depth, and in its body. */
 interface Operand {
   setup: string;
   load: string;
+  advance: string;
 }
 
 /** Repeats a line of text for 0 to count - 1. */
@@ -83,9 +84,10 @@ function plainA(height: number, lanes: number): Operand & { element: ElementOfA 
   return {
     setup: each(
       count,
-      (r) => `  let a_at_${r} = min(first_row + ${r * lanes} + lane, params.rows - 1) * a_step;`,
+      (r) => `  var a_at_${r} = min(first_row + ${r * lanes} + lane, params.rows - 1) * a_step;`,
     ),
-    load: each(count, (r) => `    let a_${r} = a[a_at_${r} + k / 4];`),
+    load: each(count, (r) => `    let a_${r} = a[a_at_${r}];`),
+    advance: each(count, (r) => `    a_at_${r} += 1;`),
     element: (i, q) => `a_${Math.floor(i / lanes)}[${q}], ${i % lanes}u`,
   };
 }
@@ -93,8 +95,9 @@ function plainA(height: number, lanes: number): Operand & { element: ElementOfA 
 /** A transposed: lane `l` loads four rows at each of four k. */
 function transposedA(): Operand & { element: ElementOfA } {
   return {
-    setup: "  let a_at = min(first_row / 4 + lane, params.rows / 4 - 1);",
-    load: each(4, (q) => `    let a_${q} = a[a_at + (k + ${q}) * a_step];`),
+    setup: "  var a_at = min(first_row / 4 + lane, params.rows / 4 - 1);",
+    load: each(4, (q) => `    let a_${q} = a[a_at + ${q} * a_step];`),
+    advance: "    a_at += 4 * a_step;",
     element: (i, q) => `a_${q}[${i % 4}], ${Math.floor(i / 4)}u`,
   };
 }
@@ -102,19 +105,21 @@ function transposedA(): Operand & { element: ElementOfA } {
 /** B as it lies: four columns at each of four k. */
 function plainB(): Operand {
   return {
-    setup: "",
-    load: each(4, (q) => `    let b_${q} = b[near_column + (k + ${q}) * b_step];`),
+    setup: "  var b_at = near_column;",
+    load: each(4, (q) => `    let b_${q} = b[b_at + ${q} * b_step];`),
+    advance: "    b_at += 4 * b_step;",
   };
 }
 
 /** B transposed: four k of each of four columns, turned; a turn costs nothing where lanes are vectors. */
 function transposedB(): Operand {
   return {
-    setup: each(4, (j) => `  let b_at_${j} = (4 * near_column + ${j}) * b_step;`),
+    setup: each(4, (j) => `  var b_at_${j} = (4 * near_column + ${j}) * b_step;`),
     load: [
-      each(4, (j) => `    let t_${j} = b[b_at_${j} + k / 4];`),
+      each(4, (j) => `    let t_${j} = b[b_at_${j}];`),
       each(4, (q) => `    let b_${q} = vec4f(t_0[${q}], t_1[${q}], t_2[${q}], t_3[${q}]);`),
     ].join("\n"),
+    advance: each(4, (j) => `    b_at_${j} += 1;`),
   };
 }
 
@@ -161,6 +166,8 @@ ${
       (i) => each(4, (q) => `    sum_${i} += subgroupBroadcast(${a.element(i, q)}) * b_${q};`),
     )
   }
+${a.advance}
+${b.advance}
   }
 ${each(height, (i) => `  finish(first_row + ${i}, column, sum_${i});`)}
 }
