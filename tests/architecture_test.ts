@@ -52,9 +52,9 @@ function isProgram({ path, text }: SourceFile): boolean {
     /^(train|weights)\//.test(path) && text.includes("import.meta.main");
 }
 
-Deno.test("only programs touch arguments, environment and exit", () => {
+Deno.test("only programs touch arguments, environment, exit and console", () => {
   const violations = sources
-    .filter((file) => /\bDeno\.(args|env|exit)/.test(file.text) && !isProgram(file))
+    .filter((file) => /\bDeno\.(args|env|exit)|\bconsole\./.test(file.text) && !isProgram(file))
     .map(({ path }) => path);
   assertEquals(violations, []);
 });

@@ -9,7 +9,6 @@
  *
  * @module
  */
-// deno-lint-ignore-file no-console -- a program
 import { stripVTControlCharacters } from "node:util";
 
 /** Folders that run with and without subgroup operations; tests/helpers/gpu.ts reads the variable. */
