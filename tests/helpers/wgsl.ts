@@ -46,9 +46,9 @@ export function parseWgsl(text: string): WgslModule {
 
 /** Names of the bindings that an entry point, or a function that it calls, mentions. */
 export function mentionedBindings(module: WgslModule, entry: string): string[] {
-  const words = new Set<string>();
+  const words = new Set<string>(); // without members, such as the x of a vector
   const visit = (name: string) => {
-    for (const [word] of (module.functions.get(name) ?? "").matchAll(/[A-Za-z_]\w*/g)) {
+    for (const [word] of (module.functions.get(name) ?? "").matchAll(/(?<!\.)\b[A-Za-z_]\w*/g)) {
       if (words.has(word)) continue;
       words.add(word);
       visit(word);
