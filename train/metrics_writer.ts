@@ -38,7 +38,6 @@ export class MetricsWriter {
 
   /** Appends one line per sample. */
   async writeSamples(samples: readonly SampleRecord[]): Promise<void> {
-    if (samples.length === 0) return;
     await this.#samples(samples.map((sample) => JSON.stringify(sample) + "\n").join(""));
   }
 }
