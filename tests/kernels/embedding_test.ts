@@ -15,6 +15,7 @@ const CASES = [
   { N: 1, V: 1, C: 1, bindingBytes: Infinity },
   { N: 37, V: 11, C: 7, bindingBytes: Infinity }, // every token several times
   { N: 37, V: 1000, C: 36, bindingBytes: Infinity },
+  { N: 65_537, V: 65_600, C: 2, bindingBytes: Infinity }, // folded
   { N: 37, V: 200, C: 12, bindingBytes: 64 * 12 * 4 + 100 }, // four shards, the last of 8 rows
 ];
 

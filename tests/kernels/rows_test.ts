@@ -5,7 +5,14 @@ import { randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import { gather } from "../reference/embedding.ts";
 
-for (const { M, N, C } of [{ M: 1, N: 1, C: 1 }, { M: 13, N: 5, C: 257 }, { M: 13, N: 7, C: 68 }]) {
+const CASES = [
+  { M: 1, N: 1, C: 1 },
+  { M: 13, N: 5, C: 257 },
+  { M: 13, N: 7, C: 68 }, // vec4 rows
+  { M: 65_600, N: 65_537, C: 2 }, // folded
+];
+
+for (const { M, N, C } of CASES) {
   const index = Uint32Array.from({ length: N }, (_, n) => M - 1 - n); // distinct, the last row among them
 
   Deno.test(`gatherRows() copies rows of (${M}, ${C})`, () =>
