@@ -15,6 +15,8 @@ import { stripVTControlCharacters } from "node:util";
 const TWICE = ["kernels", "model"];
 const WITHOUT_SUBGROUPS = { KL_GUARD_SUBGROUPS: "off" };
 
+const DENOW = new URL("../denow", import.meta.url).pathname;
+
 /** No network: fixtures are in the repository, and packages are in the cache before a test starts. */
 const PERMISSIONS = [
   "--no-prompt",
@@ -22,7 +24,7 @@ const PERMISSIONS = [
   "--allow-write",
   "--allow-env",
   "--allow-sys",
-  `--allow-run=deno,${Deno.execPath()}`, // the programs in train/ are tested as programs
+  `--allow-run=deno,${Deno.execPath()},${DENOW}`, // programs are tested as programs
 ];
 
 /** Dawn, the second compiler, is a native library with a lock file of its own. */
