@@ -129,16 +129,16 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
     rows,
     columns,
     depth,
-    a_stride: a.rowStride,
-    b_stride: b.rowStride,
-    out_stride: out.rowStride,
+    aStride: a.rowStride,
+    bStride: b.rowStride,
+    outStride: out.rowStride,
   };
 }
 
 /** Tiles load and store vectors of four, and pay on adapters without fast workgroup memory only. */
 function fitsTiles(gpu: Gpu, layout: Layout, sizes: Sizes): boolean {
-  const { rows, columns, depth, a_stride, b_stride, out_stride } = sizes;
-  const vectors = [columns, depth, a_stride, b_stride, out_stride, layout === "tn" ? rows : 4];
+  const { rows, columns, depth, aStride, bStride, outStride } = sizes;
+  const vectors = [columns, depth, aStride, bStride, outStride, layout === "tn" ? rows : 4];
   return gpu.software && gpu.subgroupSize >= 4 && gpu.subgroupSize <= 32 &&
     vectors.every((size) => size % 4 === 0);
 }

@@ -28,9 +28,9 @@ export const PARAMS = {
   rows: "u32",
   columns: "u32",
   depth: "u32",
-  a_stride: "u32",
-  b_stride: "u32",
-  out_stride: "u32",
+  aStride: "u32",
+  bStride: "u32",
+  outStride: "u32",
 } as const;
 
 export type MatmulKernel = Kernel<typeof BINDINGS, typeof PARAMS>;
