@@ -18,10 +18,7 @@ fn cross_entropy(
   if (row >= params.N) { return; }
   let start = row * params.logits_stride;
 
-  var mass = no_mass();
-  for (var v = lane; v < params.V; v += WORKGROUP_SIZE) { mass = absorb(mass, logits[start + v]); }
-  let lse = log_sum_exp(workgroup_mass(lane, mass));
-
+  let lse = log_sum_exp(row_mass(lane, start, params.V, 1.0));
   let target_id = targets[row];
   let weight = weights[row];
   for (var v = lane; v < params.V; v += WORKGROUP_SIZE) {

@@ -3,7 +3,7 @@
 // exp(-d) - 1 + d where |d| is below SERIES, to seven digits: the plain formula loses them to cancellation.
 const SERIES = 0.1;
 fn excess_series(d: f32) -> f32 {
-  return d * d * (0.5 - d * (1.0 / 6.0 - d * (1.0 / 24.0 - d * (1.0 / 120.0 - d / 720.0))));
+  return d * d * (0.5 - d * (1.0 / 6.0 - d * (1.0 / 24.0 - d * (1.0 / 120.0 - d * (1.0 / 720.0)))));
 }
 
 override KL_TERM: u32 = 0; // index in KL_ESTIMATORS of kl.ts

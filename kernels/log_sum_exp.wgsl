@@ -1,5 +1,5 @@
-// Log-sum-exp of a row in one pass, safe for any finite numbers; appended after a kernel's own code and
-// before common.wgsl. Each lane absorbs its share of the row, then the workgroup merges.
+// Log-sum-exp of a row of `logits` in one pass, safe for any finite numbers; appended after the code of a kernel
+// that has a binding of this name, before common.wgsl.
 //
 // Source: Milakov & Gimelshein 2018 (arXiv:1805.02867), algorithm 3, extended by the first moment.
 
@@ -23,14 +23,34 @@ fn absorb(mass: Mass, z: f32) -> Mass {
   return Mass(mass.peak, mass.total + decay, mass.moment + decay * above);
 }
 
-// The mass of the whole workgroup, the same bits in every lane. Every lane must call it.
-fn workgroup_mass(lane: u32, mass: Mass) -> Mass {
-  let peak = workgroup_max(lane, mass.peak);
+// The same mass seen from a peak that is not lower.
+fn lowered(mass: Mass, peak: f32) -> Mass {
   let below = mass.peak - peak;
   let decay = exp(below);
-  let total = workgroup_sum(lane, mass.total * decay);
-  let moment = workgroup_sum(lane, (mass.moment + mass.total * below) * decay);
-  return Mass(peak, total, moment);
+  return Mass(peak, mass.total * decay, (mass.moment + mass.total * below) * decay);
+}
+
+// Columns that a lane sums before it adds them to its total: one long sum would swallow its small terms.
+const BLOCK = 64u;
+
+// The mass of `columns` logits from index `start`, divided by `temperature`; the same bits in every lane.
+// Every lane must call it.
+fn row_mass(lane: u32, start: u32, columns: u32, temperature: f32) -> Mass {
+  var mass = no_mass();
+  for (var first = lane; first < columns; first += BLOCK * WORKGROUP_SIZE) {
+    var block = no_mass();
+    let end = min(columns, first + BLOCK * WORKGROUP_SIZE);
+    for (var v = first; v < end; v += WORKGROUP_SIZE) {
+      block = absorb(block, logits[start + v] / temperature);
+    }
+    let peak = max(mass.peak, block.peak);
+    mass = lowered(mass, peak);
+    block = lowered(block, peak);
+    mass.total += block.total;
+    mass.moment += block.moment;
+  }
+  mass = lowered(mass, workgroup_max(lane, mass.peak));
+  return Mass(mass.peak, workgroup_sum(lane, mass.total), workgroup_sum(lane, mass.moment));
 }
 
 fn log_sum_exp(mass: Mass) -> f32 {

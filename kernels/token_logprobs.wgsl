@@ -20,12 +20,7 @@ fn forward(
   if (row >= params.N) { return; }
   let start = row * params.logits_stride;
 
-  var mass = no_mass();
-  for (var v = lane; v < params.V; v += WORKGROUP_SIZE) {
-    mass = absorb(mass, logits[start + v] / params.temperature);
-  }
-  mass = workgroup_mass(lane, mass);
-
+  let mass = row_mass(lane, start, params.V, params.temperature);
   if (lane == 0) {
     let row_lse = log_sum_exp(mass);
     logprobs[row] = logits[start + targets[row]] / params.temperature - row_lse;
