@@ -1,7 +1,7 @@
 import type { ModelFolder } from "../weights/folder.ts";
 import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
 import type { Gpt2Config } from "./config.ts";
-import { type GenerateOptions, generate, type Generation } from "./generate.ts";
+import { generate, type GenerateOptions, type Generation } from "./generate.ts";
 import { gpt2Forward, gpt2Parameters } from "./gpt2.ts";
 import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import type { LayerContext } from "./layers.ts";

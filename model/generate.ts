@@ -96,11 +96,15 @@ export async function generate(
 function checkPrompts(promptIds: number[][], maxNewTokens: number, nPositions: number): void {
   if (promptIds.length === 0) throw new TokenRowsError("Cannot generate: there are no prompts");
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) {
-    throw new TokenRowsError(`Cannot generate ${maxNewTokens} tokens: maxNewTokens must be at least 1`);
+    throw new TokenRowsError(
+      `Cannot generate ${maxNewTokens} tokens: maxNewTokens must be at least 1`,
+    );
   }
   promptIds.forEach((ids, index) => {
     if (ids.length === 0) {
-      throw new TokenRowsError(`Cannot generate: prompt ${index} is empty; give it at least one token`);
+      throw new TokenRowsError(
+        `Cannot generate: prompt ${index} is empty; give it at least one token`,
+      );
     }
     if (ids.length + maxNewTokens > nPositions) {
       throw new TokenRowsError(
@@ -135,7 +139,12 @@ function startDecoding(
   const tokenLogprobs = arena.take("decode.tokenLogprobs", [B, columns]);
   const state = upload(arena, "decode.state", [Q, 0, seed >>> 0, step >>> 0, 0, 0, 0, 0], "u32");
   const position = upload(arena, "decode.position", [0], "u32");
-  const positions = upload(arena, "decode.positions", promptIds.map((ids) => ids.length - 1), "u32");
+  const positions = upload(
+    arena,
+    "decode.positions",
+    promptIds.map((ids) => ids.length - 1),
+    "u32",
+  );
   const lastPlaces = upload(arena, "decode.last", promptIds.map((_, b) => b * Q + Q - 1), "u32");
   const finished = upload(arena, "decode.finished", promptIds.map(() => 0), "u32");
   const stopIds = upload(arena, "decode.stop", stop.length > 0 ? stop : [0xffffffff], "u32");

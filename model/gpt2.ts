@@ -81,7 +81,9 @@ export function gpt2Forward(
       }
       const out = slots("attention", [B, T, C]);
       const lse = slots("lse", [B, heads, T]);
-      attentionForward(pass, { qkv: qkv.view([B, T, 3 * C]), keys: batch.keys, out, lse }, { heads });
+      attentionForward(pass, { qkv: qkv.view([B, T, 3 * C]), keys: batch.keys, out, lse }, {
+        heads,
+      });
       return out.view([B * T, C]);
     });
   }

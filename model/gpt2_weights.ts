@@ -141,4 +141,3 @@ function checkVocabulary(tokenizer: TextCodec, { vocabSize }: Gpt2Config, path: 
     );
   }
 }
-

@@ -55,7 +55,9 @@ export class LmHead {
     pass: Pass,
     { dlogits, hidden, dhidden }: { dlogits: Tensor; hidden: Tensor; dhidden: Tensor },
   ): void {
-    if (!this.dweight) throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
+    if (!this.dweight) {
+      throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
+    }
     for (const { from, to } of this.#shards()) {
       const a = dlogits.columns(from, to);
       matmul(pass, { a, b: this.weight.rows(from, to), out: dhidden }, { accumulate: from > 0 });

@@ -61,7 +61,9 @@ export class ParameterLayout {
   /** Where `name` lies. */
   place(name: string): Place {
     const place = this.#places.get(name);
-    if (!place) throw new RangeError(`Cannot find parameter ${name}: the model has none of that name`);
+    if (!place) {
+      throw new RangeError(`Cannot find parameter ${name}: the model has none of that name`);
+    }
     return place;
   }
 

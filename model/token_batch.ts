@@ -32,7 +32,9 @@ export function padLeft(rows: readonly (readonly number[])[], padId: number): Re
   const T = Math.max(...rows.map((row) => row.length));
   return {
     inputIds: rows.map((row) => [...Array(T - row.length).fill(padId), ...row]),
-    attentionMask: rows.map((row) => [...Array(T - row.length).fill(0), ...Array(row.length).fill(1)]),
+    attentionMask: rows.map((
+      row,
+    ) => [...Array(T - row.length).fill(0), ...Array(row.length).fill(1)]),
   };
 }
 

@@ -26,6 +26,8 @@ export interface UpdateStats {
   clipFraction: number;
   ratioMean: number;
   ratioMax: number;
+  /** Largest distance of the log-ratio from 0: exactly 0 before the policy has moved. */
+  logRatioMax: number;
   /** Share of tokens where the value's clipping bit. */
   valueClipFraction: number;
   /** `(value - return)^2`, without clipping. */

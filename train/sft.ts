@@ -23,7 +23,10 @@ import {
 
 const command = new Command("sft")
   .description("Train a GPT-2 by next-token cross-entropy on a text file of one document a line.")
-  .requiredOption("--model <dir|init:dir>", "model folder; init: takes its config and tokenizer only")
+  .requiredOption(
+    "--model <dir|init:dir>",
+    "model folder; init: takes its config and tokenizer only",
+  )
   .requiredOption("--data <file>", "training text")
   .option("--val <file>", "validation text")
   .requiredOption("--out <dir>", "folder for the trained model")
@@ -138,13 +141,17 @@ function progressLine(
 ): string {
   const rate = step * perStep / seconds;
   const eta = (totalSteps - step) * seconds / step;
-  return `step ${step}/${totalSteps} | loss ${loss.toFixed(4)} | grad norm ${gradNorm.toFixed(2)} | ` +
+  return `step ${step}/${totalSteps} | loss ${loss.toFixed(4)} | grad norm ${
+    gradNorm.toFixed(2)
+  } | ` +
     `${rate.toFixed(0)} tokens/s | ETA ${(eta / 60).toFixed(1)} min`;
 }
 
 function integer(text: string): number {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError("Use a whole number.");
+  if (!Number.isSafeInteger(value) || value < 0) {
+    throw new InvalidArgumentError("Use a whole number.");
+  }
   return value;
 }
 
@@ -156,6 +163,8 @@ function positive(text: string): number {
 
 function nonNegative(text: string): number {
   const value = Number(text);
-  if (!(value >= 0 && value < Infinity)) throw new InvalidArgumentError("Use a number of 0 or more.");
+  if (!(value >= 0 && value < Infinity)) {
+    throw new InvalidArgumentError("Use a number of 0 or more.");
+  }
   return value;
 }

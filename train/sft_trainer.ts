@@ -39,7 +39,9 @@ export class SftTrainer implements Disposable {
   async step(rows: TokenRows): Promise<SftStats> {
     const { model, optimizer, options } = this;
     const { gpu, values, grads } = model;
-    if (!grads) throw new TypeError("Cannot train: the model was loaded frozen; load it with train");
+    if (!grads) {
+      throw new TypeError("Cannot train: the model was loaded frozen; load it with train");
+    }
     optimizer.learningRate = options.learningRate(this.steps);
     const tokens = countTargets(rows);
     let loss = 0;

@@ -47,7 +47,12 @@ Deno.test("logits agree with transformers at every position", () =>
         if (attentionMask[b][t] === 0) return;
         const sum = at(t).reduce((a, z) => a + z, 0);
         // The sum of 512 logits has the square root of 512 times the error of one.
-        assertClose([sum], [forward.logits_sum_per_position[b][t]], { atol: 2e-3 }, `sum ${b} ${t}`);
+        assertClose(
+          [sum],
+          [forward.logits_sum_per_position[b][t]],
+          { atol: 2e-3 },
+          `sum ${b} ${t}`,
+        );
       });
     });
   }));
@@ -62,7 +67,8 @@ Deno.test("gradients of log-probabilities and entropy agree with PyTorch", () =>
     const { arena, head } = model;
     const batch = model.upload({ inputIds, attentionMask });
     const { B, T } = batch;
-    const spread = (rows: number[][]) => // (B, T-1) -> (B*T), zero where nothing is predicted
+    const spread = (rows: number[][]) =>
+      // (B, T-1) -> (B*T), zero where nothing is predicted
       rows.flatMap((row, b) => [...row.map((x, t) => x * forward.token_mask[b][t]), 0]);
     const targets = upload(arena, "t", inputIds.flatMap((row) => [...row.slice(1), 0]), "u32");
     const [logprobs, lse, entropy] = ["a", "b", "c"].map((name) => arena.take(name, [B * T]));
@@ -125,7 +131,11 @@ Deno.test("generate() repeats itself under one seed, not under another, whatever
     const first = await run(7);
     assertEquals(await run(7), first);
     assertEquals(JSON.stringify(await run(8)) === JSON.stringify(first), false);
-    const { ids: [alone] } = await model.generate([prompts[0]], { maxNewTokens: 18, seed: 7, stop: [] });
+    const { ids: [alone] } = await model.generate([prompts[0]], {
+      maxNewTokens: 18,
+      seed: 7,
+      stop: [],
+    });
     assertEquals(alone, first[0]);
   }));
 

@@ -1,0 +1,97 @@
+// PPO's clipped loss with entropy bonus and KL term: the gradient of every token, and the sums of the statistics.
+// One workgroup for all tokens, in a fixed order: they are few, and so the sums are always the same bits.
+
+struct Params { N: u32, clip_range: f32, entropy_coef: f32 }
+@group(0) @binding(0) var<uniform> params: Params;
+
+@group(0) @binding(1) var<storage, read> logprobs: array<f32>;           // (N) of the policy now
+@group(0) @binding(2) var<storage, read> old_logprobs: array<f32>;       // (N) of the policy that sampled
+@group(0) @binding(3) var<storage, read> advantages: array<f32>;         // (N)
+@group(0) @binding(4) var<storage, read> entropy: array<f32>;            // (N)
+@group(0) @binding(5) var<storage, read> weights: array<f32>;            // (N) 1 / tokens, 0 at padding
+@group(0) @binding(6) var<storage, read> coefficients: array<f32>;       // (4) beta first
+@group(0) @binding(7) var<storage, read> kl: array<f32>;                 // (N) exact KL
+@group(0) @binding(8) var<storage, read> ref_logprobs: array<f32>;       // (N)
+@group(0) @binding(9) var<storage, read_write> dlogprobs: array<f32>;    // (N)
+@group(0) @binding(10) var<storage, read_write> dentropy: array<f32>;    // (N)
+@group(0) @binding(11) var<storage, read_write> dkl: array<f32>;         // (N)
+@group(0) @binding(12) var<storage, read_write> stats: array<f32>;       // (16)
+
+override KL_SOURCE: u32 = 0; // 0 no KL term, 1 the exact KL, 2 the estimate KL_TERM
+
+// A larger log-ratio is cut, since exp(89) overflows; the statistics of the log-ratio itself are not.
+const LOG_RATIO_LIMIT = 20.0;
+
+const SUMS = 8u;
+
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
+  var sums = array<f32, SUMS>();
+  var ratio_max = 0.0;
+  var log_ratio_max = 0.0;
+  var total = 0.0;
+  let beta = coefficients[0];
+
+  for (var n = lane; n < params.N; n += WORKGROUP_SIZE) {
+    let weight = weights[n];
+    if (weight == 0.0) {
+      dlogprobs[n] = 0.0;
+      dentropy[n] = 0.0;
+      dkl[n] = 0.0;
+      continue;
+    }
+    let log_ratio = logprobs[n] - old_logprobs[n];
+    let ratio = exp(clamp_finite(log_ratio));
+    let advantage = advantages[n];
+    let clipped_ratio = min(max(ratio, 1.0 - params.clip_range), 1.0 + params.clip_range);
+    let plain = -advantage * ratio;
+    let clipped = -advantage * clipped_ratio;
+    let clips = clipped > plain;
+    let loss = select(plain, clipped, clips);
+
+    // Where the clipped term is the larger, the ratio is outside the range and the gradient is 0.
+    var dlogprob = select(plain, 0.0, clips);
+    var kl_term = 0.0;
+    if (KL_SOURCE == 1) { kl_term = kl[n]; }
+    if (KL_SOURCE == 2) {
+      let d = logprobs[n] - ref_logprobs[n];
+      kl_term = kl_estimate(d);
+      dlogprob += beta * kl_estimate_slope(d);
+    }
+    dlogprobs[n] = weight * dlogprob;
+    dentropy[n] = -weight * params.entropy_coef;
+    dkl[n] = select(0.0, weight * beta, KL_SOURCE == 1);
+
+    sums[0] += weight * loss;
+    sums[1] += weight * entropy[n];
+    sums[2] += weight * kl_term;
+    sums[3] += weight * select(0.0, 1.0, clips);
+    sums[4] += weight * 0.5 * log_ratio * log_ratio;
+    sums[5] -= weight * log_ratio;
+    sums[6] += weight * ratio;
+    sums[7] += weight * ratio * ratio;
+    total += weight;
+    ratio_max = max(ratio_max, ratio);
+    log_ratio_max = max(log_ratio_max, abs(log_ratio));
+  }
+
+  for (var i = 0u; i < SUMS; i++) {
+    let sum = workgroup_sum(lane, sums[i]);
+    if (lane == 0) { stats[i] += sum; }
+  }
+  let weight = workgroup_sum(lane, total);
+  let highest_ratio = workgroup_max(lane, ratio_max);
+  let highest_log_ratio = workgroup_max(lane, log_ratio_max);
+  if (lane == 0) {
+    stats[8] += weight;
+    stats[9] = max(stats[9], highest_ratio);
+    stats[10] = max(stats[10], highest_log_ratio);
+  }
+}
+
+// Between the limits; a NaN stays one, where min and max may lose it.
+fn clamp_finite(x: f32) -> f32 {
+  if (x > LOG_RATIO_LIMIT) { return LOG_RATIO_LIMIT; }
+  if (x < -LOG_RATIO_LIMIT) { return -LOG_RATIO_LIMIT; }
+  return x;
+}

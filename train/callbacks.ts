@@ -1,0 +1,78 @@
+import type { Evaluation } from "./evaluate.ts";
+import type { PpoMetrics } from "./metrics.ts";
+import type { SampleRecord } from "./metrics_writer.ts";
+import type { PpoTrainer } from "./ppo_trainer.ts";
+
+/** What a training step reports. */
+export interface PpoStats {
+  metrics: PpoMetrics;
+  samples: SampleRecord[];
+}
+
+/** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */
+export interface TrainerCallback {
+  onTrainBegin?(trainer: PpoTrainer, plan: { steps: number }): void | Promise<void>;
+  onTrainEnd?(trainer: PpoTrainer): void | Promise<void>;
+  onStepBegin?(trainer: PpoTrainer, step: number): void | Promise<void>;
+  onStepEnd?(trainer: PpoTrainer, stats: PpoStats): void | Promise<void>;
+  onEvaluateBegin?(trainer: PpoTrainer): void | Promise<void>;
+  onEvaluateEnd?(trainer: PpoTrainer, evaluation: Evaluation): void | Promise<void>;
+  onCheckpoint?(trainer: PpoTrainer, folder: string): void | Promise<void>;
+}
+
+/** Writes a line for every step: reward, KL, beta, speed, time to go. */
+export function progress(write: (line: string) => void): TrainerCallback {
+  let started = 0;
+  let done = 0;
+  let steps = 0;
+  return {
+    onTrainBegin(_, plan) {
+      ({ steps } = plan);
+      started = performance.now();
+      done = 0;
+    },
+    onStepEnd(_, { metrics }) {
+      done++;
+      const seconds = (performance.now() - started) / 1000;
+      const left = Math.max(0, steps - done) * seconds / done;
+      const number = (name: keyof PpoMetrics, digits: number) => metrics[name].toFixed(digits);
+      write([
+        `step ${String(metrics.step).padStart(String(steps).length)}/${steps}`,
+        `reward ${number("ppo/mean_scores", 3).padStart(6)}`,
+        `KL ${number("objective/kl_full", 4)}`,
+        `beta ${number("objective/kl_coef", 3)}`,
+        `entropy ${number("ppo/policy/entropy", 2)}`,
+        `${number("perf/tokens_per_second", 0)} tokens/s`,
+        `ETA ${clock(left)}`,
+      ].join(" | "));
+    },
+  };
+}
+
+/** Writes one sample of every `steps`-th step. */
+export function showSample(every: number, write: (line: string) => void): TrainerCallback {
+  return {
+    onStepEnd(_, { metrics, samples: [sample] }) {
+      if (metrics.step % every !== 0 || !sample) return;
+      const text = `${sample.prompt}${sample.response}`.replace(/\s+/g, " ");
+      write(`    ${sample.score.toFixed(2).padStart(5)}  ${text}`);
+    },
+  };
+}
+
+/** Saves a checkpoint after every `steps`-th step, to folders that `folderOf` names. */
+export function checkpointEvery(
+  steps: number,
+  folderOf: (step: number) => string,
+): TrainerCallback {
+  return {
+    async onStepEnd(trainer, { metrics }) {
+      if (metrics.step % steps === 0) await trainer.save(folderOf(metrics.step));
+    },
+  };
+}
+
+function clock(seconds: number): string {
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+}

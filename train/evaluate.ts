@@ -1,0 +1,69 @@
+import type { CausalLM } from "../model/causal_lm.ts";
+import { type Reward, type Sample, scoreSamples } from "../reward/reward.ts";
+import { scoreRollout } from "./experience.ts";
+import { type RolloutOptions, sampleRollout } from "./rollout.ts";
+import { maskedValues } from "./rows.ts";
+import { mean, standardDeviation } from "./stats.ts";
+import { distinctN } from "./text_stats.ts";
+
+/** What a model does with prompts. */
+export interface Evaluation {
+  samples: (Sample & { score: number })[];
+  /** Mean and deviation of the scores. */
+  meanScore: number;
+  stdScore: number;
+  /** Exact KL to the reference: mean over the response tokens, nats per token. */
+  kl: number;
+  /** Share of distinct word pairs among all of the responses. */
+  distinct2: number;
+  /** Mean length of the responses, tokens. */
+  meanLength: number;
+}
+
+/** Responses that are sampled at a time. */
+const BATCH = 48;
+
+/**
+ * Samples `responses` responses, taking the prompts in turn, and measures them.
+ *
+ * The same options give the same responses; two models under one seed are compared pairwise.
+ */
+export async function evaluatePolicy(
+  { policy, reference, reward }: { policy: CausalLM; reference: CausalLM; reward: Reward },
+  prompts: readonly string[],
+  { responses, ...options }: RolloutOptions & { responses: number },
+): Promise<Evaluation> {
+  const samples: Evaluation["samples"] = [];
+  const kl: number[] = [];
+  const lengths: number[] = [];
+  for (let at = 0; at < responses; at += BATCH) {
+    const size = Math.min(BATCH, responses - at);
+    const batch = Array.from({ length: size }, (_, i) => prompts[(at + i) % prompts.length]);
+    const rollout = await sampleRollout(policy, batch, { ...options, step: at });
+    const scores = await scoreSamples(reward, rollout.samples);
+    const { klFull } = await scoreRollout({ policy, reference }, rollout, {
+      temperature: options.temperature ?? 1,
+    });
+    samples.push(...rollout.samples.map((sample, b) => ({ ...sample, score: scores[b] })));
+    kl.push(...maskedValues(klFull, rollout.mask));
+    lengths.push(...rollout.responseLengths);
+  }
+  const scores = samples.map(({ score }) => score);
+  return {
+    samples,
+    meanScore: mean(scores),
+    stdScore: standardDeviation(scores),
+    kl: mean(kl),
+    distinct2: distinctN(samples.map(({ response }) => response), 2),
+    meanLength: mean(lengths),
+  };
+}
+
+/** Standard errors by which the mean score rose: the difference over its own standard error. */
+export function riseInStandardErrors(before: Evaluation, after: Evaluation): number {
+  const error = Math.hypot(
+    before.stdScore / Math.sqrt(before.samples.length),
+    after.stdScore / Math.sqrt(after.samples.length),
+  );
+  return (after.meanScore - before.meanScore) / error;
+}

@@ -1,0 +1,82 @@
+import { klForward } from "../kernels/kl.ts";
+import type { Tensor } from "../kernels/runtime/mod.ts";
+import type { CausalLM } from "../model/causal_lm.ts";
+import { ScoreHead } from "../model/score.ts";
+import { valueForward } from "../model/value_head.ts";
+import { responseTokens, type Rollout, toRows } from "./rollout.ts";
+
+/** What the policy and the reference think of a rollout, before any update. */
+export interface Experience {
+  logprobs: number[][]; // (B, R) nats, of the policy that sampled: PPO's "old"
+  values: number[][]; // (B, R) of the state before each token
+  entropy: number[][]; // (B, R) nats
+  refLogprobs: number[][]; // (B, R) nats
+  klFull: number[][]; // (B, R) nats, KL(policy || reference) over the whole vocabulary
+  /** The reference's part of the exact KL, kept on the GPU for the update. */
+  reference: {
+    hidden: Tensor; // (N, C) in the order of responseTokens
+    lse: Tensor; // (N)
+  };
+}
+
+/**
+ * Scores every response token by the policy and by the reference.
+ *
+ * With the kernels, shapes and padding of the update, so that there the ratio starts at exactly 1.
+ */
+export async function scoreRollout(
+  { policy, reference }: { policy: CausalLM; reference: CausalLM },
+  rollout: Rollout,
+  { temperature }: { temperature: number },
+): Promise<Experience> {
+  const { gpu } = policy;
+  const { mask } = rollout;
+  const tokens = responseTokens(rollout, mask.map((_, b) => b));
+  const places = placesOf(tokens, rollout);
+  const targets = tokens.map(({ id }) => id);
+
+  const pass = gpu.record("score");
+  const score = (model: CausalLM) => {
+    const hidden = model.forward(pass, model.upload(rollout));
+    const head = new ScoreHead(model.arena, model.head, "score");
+    return head.score(pass, { hidden, places, targets, temperature });
+  };
+  const ours = score(policy);
+  const theirs = score(reference);
+  const values = valueForward(policy.context(pass), ours.hidden);
+  const kl = policy.arena.take("score.kl", [tokens.length]);
+  for (const { from, to } of policy.head.chunks(tokens.length)) {
+    klForward(pass, {
+      logits: policy.head.logits(pass, ours.hidden.rows(from, to)),
+      refLogits: reference.head.logits(pass, theirs.hidden.rows(from, to)),
+      lse: ours.lse.rows(from, to),
+      refLse: theirs.lse.rows(from, to),
+      kl: kl.rows(from, to),
+    }, { temperature });
+  }
+  pass.submit();
+
+  const [logprobs, value, entropy, refLogprobs, klFull] = await gpu.readAll([
+    ours.logprobs,
+    values,
+    ours.entropy,
+    theirs.logprobs,
+    kl,
+  ]);
+  return {
+    logprobs: toRows(logprobs, mask),
+    values: toRows(value, mask),
+    entropy: toRows(entropy, mask),
+    refLogprobs: toRows(refLogprobs, mask),
+    klFull: toRows(klFull, mask),
+    reference: { hidden: theirs.hidden, lse: theirs.lse },
+  };
+}
+
+/** Rows of the flattened (B*T) hidden states that predict the tokens: one column before each. */
+export function placesOf(
+  tokens: readonly { b: number; r: number }[],
+  { Q, R }: { Q: number; R: number },
+): number[] {
+  return tokens.map(({ b, r }) => b * (Q + R) + Q + r - 1);
+}

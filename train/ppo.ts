@@ -1,0 +1,155 @@
+import type { CausalLM } from "../model/causal_lm.ts";
+import { type Reward, scoreSamples } from "../reward/reward.ts";
+import type { TrainConfig } from "./config.ts";
+import { type Experience, scoreRollout } from "./experience.ts";
+import { gae } from "./gae.ts";
+import type { KlDivergenceController } from "./kl_controller.ts";
+import { estimateKl } from "./kl_estimators.ts";
+import type { PpoStepRecord, UpdateStats } from "./metrics.ts";
+import { minibatches } from "./minibatches.ts";
+import { tokenRewards } from "./rewards.ts";
+import { type Rollout, sampleRollout } from "./rollout.ts";
+import type { Rng } from "./rng.ts";
+import { maskedMean, sum } from "./stats.ts";
+import { PolicyUpdate } from "./update.ts";
+import { whiten } from "./whiten.ts";
+import type { AdamW } from "./optimizer.ts";
+
+/** Everything that a PPO step works on. */
+export interface PpoRun {
+  /** Trained, with a value head. */
+  policy: CausalLM;
+  /** Frozen. */
+  reference: CausalLM;
+  reward: Reward;
+  optimizer: AdamW;
+  controller: KlDivergenceController;
+  config: TrainConfig;
+  /** Shuffles the minibatches. */
+  rng: Rng;
+}
+
+/** What a step did, for metrics and samples. */
+export type PpoStep = Omit<PpoStepRecord, "step" | "episode"> & { rollout: Rollout };
+
+/**
+ * One PPO update on a batch of prompts.
+ *
+ * Follows Ziegler et al. 2019 (arXiv:1909.08593) section 2; the loss is Schulman et al. 2017
+ * (arXiv:1707.06347) equations 7 and 9, plus, in KL mode `loss`, beta times the exact KL to the reference.
+ *
+ * @param step Number of the step, a key of the random numbers.
+ * @param learningRate Of this step.
+ */
+export async function ppoStep(
+  run: PpoRun,
+  prompts: readonly string[],
+  { step, learningRate }: { step: number; learningRate: number },
+): Promise<PpoStep> {
+  const { policy, reward, config, controller } = run;
+  const clock = new Stopwatch();
+
+  // 1. Sample a response to every prompt.
+  const rollout = await sampleRollout(policy, prompts, { ...config, step });
+  const generate = clock.lap();
+
+  // 2. Ask the reward, on text.
+  const scores = await scoreSamples(reward, rollout.samples); // (B)
+  const score = clock.lap();
+
+  // 3. Freeze what PPO calls "old", and measure the KL to the reference.
+  const experience = await scoreRollout(run, rollout, config);
+  const forward = clock.lap();
+
+  // 4. Rewards per token, and advantages by GAE.
+  const estimates = advantagesOf(run, rollout, experience, scores);
+  const advantages = clock.lap();
+
+  // 5. K epochs of minibatches on the clipped surrogate.
+  const beta = controller.beta;
+  const batch = { rollout, experience, ...estimates };
+  const updates = await updatePolicy(run, batch, { beta, learningRate });
+  const update = clock.lap();
+
+  // 6. Move beta so that the KL tracks its target; a KL that is not a number says nothing.
+  const { mask, queryLengths, responseLengths } = rollout;
+  const kl = maskedMean(estimates.klPenalty, mask);
+  if (Number.isFinite(kl)) controller.update(kl, mask.length);
+
+  return {
+    rollout,
+    beta,
+    learningRate,
+    mask,
+    ...experience,
+    ...estimates,
+    scores,
+    queryLengths,
+    responseLengths,
+    endedCount: rollout.ended.filter(Boolean).length,
+    epochsDone: config.epochs,
+    updates,
+    timings: { generate, score, forward, advantages, update, total: clock.total() },
+    tokensGenerated: sum(responseLengths),
+  };
+}
+
+/** Per-token rewards, and from them advantages and returns by GAE. */
+export function advantagesOf(
+  { config, controller }: Pick<PpoRun, "config" | "controller">,
+  { mask }: Rollout,
+  { logprobs, refLogprobs, klFull, values }: Experience,
+  scores: readonly number[],
+) {
+  const klPenalty = config.klEstimator === "full"
+    ? klFull
+    : estimateKl({ logprobs, refLogprobs, mask }, config.klEstimator); // (B, R) nats
+  const beta = config.klMode === "reward" ? controller.beta : 0;
+  const rewards = tokenRewards({ scores, kl: klPenalty, beta, mask });
+  const { advantages, returns } = gae({ rewards, values, mask }, config);
+  return { klPenalty, rewards, advantages, returns };
+}
+
+/** K epochs of clipped updates on a scored batch; returns the statistics of every optimizer step. */
+export function updatePolicy(
+  run: Pick<PpoRun, "policy" | "reference" | "optimizer" | "config" | "rng">,
+  { rollout, experience, advantages, returns }: {
+    rollout: Rollout;
+    experience: Experience;
+    advantages: number[][];
+    returns: number[][];
+  },
+  { beta, learningRate }: { beta: number; learningRate: number },
+): Promise<UpdateStats[]> {
+  const { optimizer, config, rng } = run;
+  optimizer.learningRate = learningRate;
+  const batch = {
+    rollout,
+    experience,
+    returns,
+    advantages: config.whitenAdvantages ? whiten(advantages, rollout.mask) : advantages,
+  };
+  const parts = minibatches(rollout.responseLengths, {
+    epochs: config.epochs,
+    miniBatchSize: config.miniBatchSize,
+    microBatchSize: config.miniBatchSize / config.gradientAccumulation,
+  }, rng);
+  const klTerm = config.klMode === "loss" ? config.klEstimator : "none";
+  return new PolicyUpdate(run, { ...config, klTerm }).run(batch, parts, beta);
+}
+
+/** Seconds since it was made, and since the last look. */
+class Stopwatch {
+  readonly #started = performance.now();
+  #last = this.#started;
+
+  lap(): number {
+    const [from, now] = [this.#last, performance.now()];
+    this.#last = now;
+    return (now - from) / 1000;
+  }
+
+  total(): number {
+    return (performance.now() - this.#started) / 1000;
+  }
+}

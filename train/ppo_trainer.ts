@@ -1,0 +1,177 @@
+import { Gpu } from "../kernels/runtime/mod.ts";
+import type { CausalLM } from "../model/causal_lm.ts";
+import { loadCausalLM } from "../model/gpt2_weights.ts";
+import { HeuristicReward } from "../reward/heuristic.ts";
+import type { Reward } from "../reward/reward.ts";
+import type { PpoStats, TrainerCallback } from "./callbacks.ts";
+import type { TrainConfig } from "./config.ts";
+import { resolveConfig } from "./config_resolve.ts";
+import { evaluatePolicy, type Evaluation } from "./evaluate.ts";
+import { KlDivergenceController } from "./kl_controller.ts";
+import { ppoMetrics } from "./metrics.ts";
+import { AdamW } from "./optimizer.ts";
+import { type PpoRun, ppoStep } from "./ppo.ts";
+import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
+import { Rng } from "./rng.ts";
+import { maskedRowSums } from "./rows.ts";
+import { learningRateAt } from "./schedule.ts";
+
+/** The small policy that comes with the package. */
+const EMBEDDED_POLICY = new URL("../weights/review-gpt2", import.meta.url).pathname;
+
+/** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
+export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> {
+  /** A reward, or the name of one (default `heuristic`). */
+  reward?: Reward | TrainConfig["reward"];
+  /** Where to train (default: the runtime's adapter, which the trainer then closes itself). */
+  gpu?: Gpu;
+}
+
+/** How {@linkcode PpoTrainer.train} goes. */
+export interface TrainOptions {
+  /** PPO steps (default: the setting). */
+  steps?: number;
+  /** Training prompts, taken in shuffled rounds (default: the built-in set). */
+  prompts?: readonly string[];
+  callbacks?: readonly TrainerCallback[];
+}
+
+/**
+ * RLHF with PPO on one policy: loads it, trains it against a reward near its reference, evaluates it, saves it.
+ *
+ * ```ts ignore
+ * using trainer = await PpoTrainer.create({ steps: 50, reward: myReward });
+ * await trainer.train();
+ * await trainer.evaluate(["The movie was"]);
+ * ```
+ */
+export class PpoTrainer implements Disposable {
+  /** Steps taken. */
+  steps = 0;
+  /** Responses sampled. */
+  episodes = 0;
+  #callbacks: readonly TrainerCallback[] = [];
+
+  private constructor(readonly run: PpoRun, readonly gpu: Gpu, readonly ownsGpu: boolean) {}
+
+  /**
+   * Loads policy and reference, and makes the rest from settings.
+   *
+   * @throws {ConfigError} If a setting does not exist or is impossible.
+   * @throws {ModelFolderError} If the model cannot be loaded; see `loadCausalLM`.
+   * @throws {GpuUnavailableError} If there is no adapter.
+   */
+  static async create(options: PpoTrainerOptions = {}): Promise<PpoTrainer> {
+    const { gpu: given, reward: wanted = "heuristic", ...settings } = options;
+    const named = typeof wanted === "string" ? { reward: wanted } : {};
+    const config = resolveConfig({ flags: { ...settings, ...named } });
+    const gpu = given ?? await Gpu.open();
+    try {
+      const folder = config.model || EMBEDDED_POLICY;
+      const policy = await loadCausalLM(gpu, folder, { train: true, valueHead: true });
+      const reference = await loadCausalLM(gpu, folder);
+      const run = {
+        policy,
+        reference,
+        reward: typeof wanted === "string" ? new HeuristicReward() : wanted,
+        optimizer: new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
+        controller: new KlDivergenceController({
+          kind: config.klController,
+          initialCoef: config.klCoef,
+          target: config.klTarget,
+          factor: config.klFactor,
+          horizon: config.klHorizon,
+          min: config.klMin,
+          max: config.klMax,
+        }),
+        config,
+        rng: new Rng(config.seed, "minibatches"),
+      };
+      return new PpoTrainer(run, gpu, given === undefined);
+    } catch (error) {
+      if (!given) gpu[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The settings, resolved. */
+  get config(): TrainConfig {
+    return this.run.config;
+  }
+
+  /** The model that is trained. */
+  get policy(): CausalLM {
+    return this.run.policy;
+  }
+
+  /** One PPO step on a batch of prompts, for loops of your own. */
+  async trainStep(prompts: readonly string[]): Promise<PpoStats> {
+    const { config } = this;
+    const learningRate = learningRateAt(this.steps, {
+      kind: config.lrSchedule,
+      learningRate: config.learningRate,
+      totalSteps: Math.max(config.steps, config.warmupSteps + 1),
+      warmupSteps: config.warmupSteps,
+    });
+    const { rollout, ...record } = await ppoStep(this.run, prompts, {
+      step: this.steps,
+      learningRate,
+    });
+    this.steps++;
+    this.episodes += prompts.length;
+    const kl = maskedRowSums(record.klPenalty, record.mask);
+    return {
+      metrics: ppoMetrics({ ...record, step: this.steps, episode: this.episodes }),
+      samples: rollout.samples.map(({ prompt, response }, b) => ({
+        step: this.steps,
+        prompt,
+        response,
+        score: record.scores[b],
+        kl: kl[b],
+      })),
+    };
+  }
+
+  /** Trains on shuffled rounds of prompts; `callbacks` hear of later evaluations and checkpoints too. */
+  async train({ steps, prompts, callbacks = [] }: TrainOptions = {}): Promise<void> {
+    const { batchSize, seed } = this.config;
+    const total = steps ?? this.config.steps;
+    this.#callbacks = callbacks;
+    const batches = new PromptBatches(prompts ?? TRAINING_PROMPTS, { batchSize, seed });
+    for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
+    for (let taken = 0; taken < total; taken++) {
+      for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
+      const stats = await this.trainStep(batches.next());
+      for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
+    }
+    for (const callback of callbacks) await callback.onTrainEnd?.(this);
+  }
+
+  /**
+   * What the policy does with prompts now: texts, scores, and the KL to the reference.
+   *
+   * @param options.responses Responses in all, the prompts taken in turn (default: one a prompt).
+   */
+  async evaluate(
+    prompts: readonly string[],
+    { responses = prompts.length }: { responses?: number } = {},
+  ): Promise<Evaluation> {
+    for (const callback of this.#callbacks) await callback.onEvaluateBegin?.(this);
+    const evaluation = await evaluatePolicy(this.run, prompts, { ...this.config, responses });
+    for (const callback of this.#callbacks) await callback.onEvaluateEnd?.(this, evaluation);
+    return evaluation;
+  }
+
+  /** Writes the policy with its value head as a folder that `transformers` loads. */
+  async save(folder: string): Promise<void> {
+    await this.policy.savePretrained(folder);
+    for (const callback of this.#callbacks) await callback.onCheckpoint?.(this, folder);
+  }
+
+  /** Frees the models and, if the trainer opened it, the Gpu. */
+  [Symbol.dispose](): void {
+    const { policy, reference, optimizer } = this.run;
+    for (const part of [policy, reference, optimizer]) part[Symbol.dispose]();
+    if (this.ownsGpu) this.gpu[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,125 @@
+import type { CausalLM } from "../model/causal_lm.ts";
+import type { GenerateOptions } from "../model/generate.ts";
+import { padLeft, TokenRowsError } from "../model/token_batch.ts";
+import type { Sample } from "../reward/reward.ts";
+import { responseMask } from "./response.ts";
+
+/** A batch of B episodes: prompts of at most Q tokens, responses of at most R. */
+export interface Rollout {
+  samples: Sample[]; // (B) what the reward sees
+  /** (B, Q + R) prompts padded on the left, responses on the right. */
+  inputIds: number[][];
+  /** (B, Q + R) 1 on prompts and responses. */
+  attentionMask: number[][];
+  /** (B, R) 1 on response tokens, the end of text included. */
+  mask: number[][];
+  /** Columns before the first response token. */
+  Q: number;
+  /** Columns of responses. */
+  R: number;
+  queryLengths: number[]; // (B)
+  responseLengths: number[]; // (B)
+  /** (B) whether the end of text came before the limit on the length. */
+  ended: boolean[];
+}
+
+/** How responses are sampled: what `generate` takes, and a limit on prompt and response together. */
+export interface RolloutOptions extends Omit<GenerateOptions, "maxNewTokens"> {
+  /** Most tokens of the longest prompt and its response together; the model's context if that is less. */
+  maxLength: number;
+  /** Most tokens of a response; what `maxLength` leaves if absent. */
+  maxNewTokens?: number | undefined;
+}
+
+/**
+ * Samples a response to every prompt.
+ *
+ * The ids that were sampled are what the update trains on; text is for the reward and for people only.
+ *
+ * @throws {TokenRowsError} If a prompt is empty or leaves no room for a response.
+ */
+export async function sampleRollout(
+  policy: CausalLM,
+  prompts: readonly string[],
+  { maxLength, maxNewTokens = Infinity, ...options }: RolloutOptions,
+): Promise<Rollout> {
+  const { tokenizer, config } = policy;
+  const promptIds = prompts.map((prompt) => tokenizer.encode(prompt));
+  const longest = Math.max(...promptIds.map((ids) => ids.length));
+  const limit = Math.min(maxLength, config.nPositions);
+  if (longest >= limit) {
+    const prompt = prompts[promptIds.findIndex((ids) => ids.length === longest)];
+    throw new TokenRowsError(
+      `Cannot respond to a prompt of ${longest} tokens when prompt and response may have ${limit}; ` +
+        `shorten it or raise maxLength: ${JSON.stringify(prompt.slice(0, 60))}`,
+    );
+  }
+  const { ids, texts, stopped } = await policy.generate(promptIds, {
+    ...options,
+    maxNewTokens: Math.min(maxNewTokens, limit - longest),
+  });
+  const samples = texts.map((response, b) => ({
+    prompt: prompts[b],
+    response,
+    text: tokenizer.decode([...promptIds[b], ...ids[b]], { skipSpecialTokens: true }),
+  }));
+  return makeRollout({ promptIds, responseIds: ids, ended: stopped, samples }, tokenizer.eosId);
+}
+
+/** Lays prompts and responses out as one padded batch. */
+export function makeRollout(
+  { promptIds, responseIds, ended, samples }: {
+    promptIds: number[][];
+    responseIds: number[][];
+    ended: boolean[];
+    samples: Sample[];
+  },
+  padId: number,
+): Rollout {
+  const queries = padLeft(promptIds, padId);
+  const Q = queries.inputIds[0].length;
+  const responseLengths = responseIds.map((ids) => ids.length);
+  const R = Math.max(...responseLengths);
+  const mask = responseMask(responseLengths, R);
+  return {
+    samples,
+    inputIds: queries.inputIds.map((row, b) => [
+      ...row,
+      ...responseIds[b],
+      ...Array(R - responseLengths[b]).fill(padId),
+    ]),
+    attentionMask: queries.attentionMask.map((row, b) => [...row, ...mask[b]]),
+    mask,
+    Q,
+    R,
+    queryLengths: promptIds.map((ids) => ids.length),
+    responseLengths,
+    ended,
+  };
+}
+
+/** One response token: the row it belongs to, and the id. */
+export interface ResponseToken {
+  b: number;
+  r: number;
+  id: number;
+}
+
+/** The response tokens of some rows of a rollout, row after row: the order of every compact (N) tensor. */
+export function responseTokens(
+  { inputIds, mask, Q }: Rollout,
+  rows: readonly number[],
+): ResponseToken[] {
+  return rows.flatMap((b) =>
+    mask[b].flatMap((bit, r) => bit === 0 ? [] : [{ b, r, id: inputIds[b][Q + r] }])
+  );
+}
+
+/** Spreads N numbers, in the order of {@linkcode responseTokens}, over (B, R); 0 elsewhere. */
+export function toRows(
+  numbers: ArrayLike<number>,
+  mask: readonly (readonly number[])[],
+): number[][] {
+  let n = 0;
+  return mask.map((row) => row.map((bit) => bit === 0 ? 0 : numbers[n++]));
+}
