@@ -122,7 +122,7 @@ function startDecoding(
   stop: readonly number[],
   options: GenerateOptions,
 ) {
-  const { gpu, config, arena, head } = model;
+  const { config, arena, head } = model;
   const { maxNewTokens, seed = 0, step = 0 } = options;
   const padId = model.tokenizer.eosId;
   const padded = padLeft(promptIds, padId);

@@ -4,7 +4,7 @@ import { embeddingBackward, embeddingForward, groupRows } from "../kernels/embed
 import { geluBackward } from "../kernels/gelu.ts";
 import { kvStore } from "../kernels/kv_store.ts";
 import { matmul } from "../kernels/matmul.ts";
-import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import type { Arena, Tensor } from "../kernels/runtime/mod.ts";
 import type { Gpt2Config } from "./config.ts";
 import {
   gradsOf,

@@ -1,3 +1,4 @@
+import { fileURLToPath } from "node:url";
 import { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
@@ -17,7 +18,7 @@ import { maskedRowSums } from "./rows.ts";
 import { learningRateAt } from "./schedule.ts";
 
 /** The small policy that comes with the package. */
-const EMBEDDED_POLICY = new URL("../weights/review-gpt2", import.meta.url).pathname;
+const EMBEDDED_POLICY = fileURLToPath(new URL("../weights/review-gpt2", import.meta.url));
 
 /** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
 export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> {

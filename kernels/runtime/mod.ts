@@ -4,4 +4,12 @@ export * from "./errors.ts";
 export { Gpu, type GpuOptions } from "./gpu.ts";
 export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
 export { Pass } from "./pass.ts";
-export { type Dtype, expectShape, expectSize, type HostArray, show, sizeOf, Tensor } from "./tensor.ts";
+export {
+  type Dtype,
+  expectShape,
+  expectSize,
+  type HostArray,
+  show,
+  sizeOf,
+  Tensor,
+} from "./tensor.ts";
