@@ -2,7 +2,14 @@ import common from "./common.wgsl" with { type: "text" };
 import { KL_ESTIMATORS, type KlEstimator } from "./kl.ts";
 import estimators from "./kl_estimators.wgsl" with { type: "text" };
 import source from "./ppo_loss.wgsl" with { type: "text" };
-import { expectSize, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
+import {
+  expectSize,
+  type Kernel,
+  kernel,
+  type Pass,
+  ShapeError,
+  type Tensor,
+} from "./runtime/mod.ts";
 
 /** Where {@linkcode ppoLoss} leaves each statistic: means over the tokens by weight, where not said. */
 export const PPO_STATS = {
@@ -107,9 +114,9 @@ export function ppoLoss(pass: Pass, tensors: PpoLossTensors, options: PpoLossOpt
   expectSize("ppoLoss", "stats", stats, 16);
   const exact = klTerm === "full";
   const estimated = klTerm !== "none" && !exact;
-  if (exact && !tensors.kl) throw new TypeError("Cannot run ppoLoss: the term full needs kl");
+  if (exact && !tensors.kl) throw new ShapeError("Cannot run ppoLoss: the term full needs kl");
   if (estimated && !tensors.refLogprobs) {
-    throw new TypeError(`Cannot run ppoLoss: the term ${klTerm} needs refLogprobs`);
+    throw new ShapeError(`Cannot run ppoLoss: the term ${klTerm} needs refLogprobs`);
   }
   pass.dispatch(loss, {
     tensors: {

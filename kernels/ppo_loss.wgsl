@@ -41,22 +41,24 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
       continue;
     }
     let log_ratio = logprobs[n] - old_logprobs[n];
-    let ratio = exp(clamp_finite(log_ratio));
+    let ratio = exp(bounded(log_ratio));
     let advantage = advantages[n];
     let clipped_ratio = min(max(ratio, 1.0 - params.clip_range), 1.0 + params.clip_range);
     let plain = -advantage * ratio;
     let clipped = -advantage * clipped_ratio;
-    let clips = clipped > plain;
+    // Where the clipped term is the larger, its gradient is 0. Said without comparing the terms, since a compiler
+    // may take select(a, b, b > a) for max(a, b), which may lose a NaN.
+    let above = ratio > 1.0 + params.clip_range;
+    let below = ratio < 1.0 - params.clip_range;
+    let clips = (advantage > 0.0 && above) || (advantage < 0.0 && below);
     let loss = select(plain, clipped, clips);
-
-    // Where the clipped term is the larger, the ratio is outside the range and the gradient is 0.
     var dlogprob = select(plain, 0.0, clips);
     var kl_term = 0.0;
     if (KL_SOURCE == 1) { kl_term = kl[n]; }
     if (KL_SOURCE == 2) {
       let d = logprobs[n] - ref_logprobs[n];
       kl_term = kl_estimate(d);
-      dlogprob += beta * kl_estimate_slope(d);
+      dlogprob += select(beta * kl_estimate_slope(d), d, is_nan(d)); // the slope of k1 and abs hides it
     }
     dlogprobs[n] = weight * dlogprob;
     dentropy[n] = -weight * params.entropy_coef;
@@ -90,8 +92,11 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
 }
 
 // Between the limits; a NaN stays one, where min and max may lose it.
-fn clamp_finite(x: f32) -> f32 {
-  if (x > LOG_RATIO_LIMIT) { return LOG_RATIO_LIMIT; }
-  if (x < -LOG_RATIO_LIMIT) { return -LOG_RATIO_LIMIT; }
-  return x;
+fn bounded(log_ratio: f32) -> f32 {
+  return select(clamp(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT), log_ratio, is_nan(log_ratio));
+}
+
+// By its bits, since a compiler may assume that there are none.
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }

@@ -22,8 +22,9 @@ fn value_loss(@builtin(local_invocation_index) lane: u32) {
       continue;
     }
     let value = values[n];
-    let clipped = old_values[n] + min(max(value - old_values[n], -params.clip_range), params.clip_range);
-    let error = value - returns[n];
+    // Exactly `value` within the range: else a rounding would count as clipped and lose the gradient.
+    let clipped = clamp(value, old_values[n] - params.clip_range, old_values[n] + params.clip_range);
+    let error = select(value, old_values[n], is_nan(old_values[n])) - returns[n]; // clamp may hide a NaN
     let clipped_error = clipped - returns[n];
     let clips = clipped_error * clipped_error > error * error;
 
@@ -41,4 +42,9 @@ fn value_loss(@builtin(local_invocation_index) lane: u32) {
     let sum = workgroup_sum(lane, sums[i]);
     if (lane == 0) { stats[i] += sum; }
   }
+}
+
+// By its bits, since a compiler may assume that there are none.
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
 }
