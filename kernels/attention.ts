@@ -9,9 +9,11 @@ import {
   show,
   type Tensor,
 } from "./runtime/mod.ts";
+import backwardSource from "./attention_backward.wgsl" with { type: "text" };
 import common from "./attention_common.wgsl" with { type: "text" };
 import forwardSource from "./attention.wgsl" with { type: "text" };
-import backwardSource from "./attention_backward.wgsl" with { type: "text" };
+import subgroupTile from "./attention_tile_subgroup.wgsl" with { type: "text" };
+import workgroupTile from "./attention_tile_workgroup.wgsl" with { type: "text" };
 
 /** How queries attend to keys. */
 export interface AttentionOptions {
@@ -26,40 +28,43 @@ export interface AttentionOptions {
 const params = { T: "u32", heads: "u32", causal: "u32", scale: "f32" } as const;
 const consts = { HEAD_SIZE: 64 };
 
-const forward = kernel({
-  label: "attention_forward",
-  code: forwardSource + common,
-  entry: "forward",
-  bindings: { qkv: "read", keys: "read", out: "write", lse: "write" },
-  params,
-  consts,
-});
+const forward = byTile((tile, subgroups) =>
+  kernel({
+    label: "attention_forward",
+    code: forwardSource + common + tile,
+    entry: "forward",
+    bindings: { qkv: "read", keys: "read", out: "write", lse: "write" },
+    params,
+    consts,
+    subgroups,
+  })
+);
 
-const backwardQueries = kernel({
-  label: "attention_backward_queries",
-  code: backwardSource + common,
-  entry: "backward_queries",
-  bindings: {
-    qkv: "read",
-    keys: "read",
-    savedOut: "read",
-    savedLse: "read",
-    dout: "read",
-    delta: "write",
-    dqkv: "write",
-  },
-  params,
-  consts,
-});
-
-const backwardKeys = kernel({
-  ...backwardQueries,
-  label: "attention_backward_keys",
-  entry: "backward_keys",
-});
+const [backwardQueries, backwardKeys] = ["backward_queries", "backward_keys"].map((entry) =>
+  byTile((tile, subgroups) =>
+    kernel({
+      label: `attention_${entry}`,
+      code: backwardSource + common + tile,
+      entry,
+      bindings: {
+        qkv: "read",
+        keys: "read",
+        savedOut: "read",
+        savedLse: "read",
+        dout: "read",
+        delta: "update",
+        dqkv: "write",
+      },
+      params,
+      consts,
+      subgroups,
+    })
+  )
+);
 
 /** Every kernel of this module. */
-export const KERNELS: readonly Kernel[] = [forward, backwardQueries, backwardKeys];
+export const KERNELS: readonly Kernel[] = [forward, backwardQueries, backwardKeys]
+  .flatMap((kernels): Kernel[] => Object.values(kernels));
 
 /**
  * Overwrites `out` with `softmax(scale * q k^T) v` for every head, and `lse` with the log of each softmax's
@@ -84,7 +89,8 @@ export function attentionForward(
   options: AttentionOptions,
 ): void {
   const sizes = sizesOf("attentionForward", tensors, options);
-  pass.dispatch(forward, { tensors, ...plan(pass, sizes, options) });
+  const { tile, ...dispatch } = plan(pass, sizes, options);
+  pass.dispatch(forward[tile], { tensors, ...dispatch });
 }
 
 /**
@@ -119,8 +125,9 @@ export function attentionBackward(
   expectSize("attentionBackward", "delta", delta, savedLse.size);
   expectShape("attentionBackward", "dqkv", dqkv, qkv.shape);
   const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
-  pass.dispatch(backwardQueries, { tensors: bound, ...plan(pass, sizes, options) });
-  pass.dispatch(backwardKeys, { tensors: bound, ...plan(pass, sizes, options) });
+  const { tile, ...dispatch } = plan(pass, sizes, options);
+  pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch });
+  pass.dispatch(backwardKeys[tile], { tensors: bound, ...dispatch });
 }
 
 interface Sizes {
@@ -160,14 +167,25 @@ export function headSizeOf(operation: string, qkv: Tensor<Dtype>, heads: number)
   return headSize;
 }
 
-function plan(pass: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
+/** A kernel text with each of the two ways in which lanes share a tile of rows. */
+function byTile<K>(make: (tile: string, subgroups: boolean) => K): { workgroup: K; subgroup: K } {
+  return { workgroup: make(workgroupTile, false), subgroup: make(subgroupTile, true) };
+}
+
+/** Everything but the tensors: a lane for each of the B x NH x T rows. */
+function plan({ gpu }: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
   const { heads, causal = true, scale = 1 / Math.sqrt(headSize) } = options;
-  const lanes = pass.gpu.rowLanes;
-  const tile = pass.gpu.software ? 8 : headSize <= 64 ? 16 : 8;
+  // Registers of other lanes are near only where subgroups are emulated on a CPU's vectors.
+  const tile = gpu.software && gpu.subgroupSize > 0 ? "subgroup" : "workgroup";
+  const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
+  const rows = headSize <= 64 ? 16 : 8; // at 64 channels 8 KiB
   return {
+    tile,
     params: { T, heads, causal: Number(causal), scale },
-    constants: { WORKGROUP_SIZE: lanes, TILE: tile },
+    constants: tile === "subgroup"
+      ? { WORKGROUP_SIZE: lanes }
+      : { WORKGROUP_SIZE: lanes, TILE: rows },
     consts: { HEAD_SIZE: headSize },
     workgroups: [Math.ceil(T / lanes), heads, B] as const,
-  };
+  } as const;
 }

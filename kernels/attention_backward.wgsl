@@ -5,7 +5,6 @@
 // lane for each key row.
 
 override WORKGROUP_SIZE: u32 = 64;
-override TILE: u32 = 16; // rows staged at a time
 
 struct Params { T: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -17,14 +16,9 @@ struct Params { T: u32, heads: u32, causal: u32, scale: f32 }
 @group(0) @binding(6) var<storage, read_write> delta: array<f32>;    // (B, NH, T)
 @group(0) @binding(7) var<storage, read_write> dqkv: array<f32>;     // (B, T, 3C)
 
-var<workgroup> tile_a: array<vec4f, TILE * HEAD_VEC4>;
-var<workgroup> tile_b: array<vec4f, TILE * HEAD_VEC4>;
-var<workgroup> tile_lse: array<f32, TILE>;
-var<workgroup> tile_delta: array<f32, TILE>;
-
 // Four channels of q, k or v (part 0, 1 or 2), zeros past the head's end.
 fn load_qkv(row: u32, part: u32, head: u32, chunk: u32) -> vec4f {
-  let i = (row * 3 + part) * params.heads * HEAD_SIZE + head * HEAD_SIZE + 4 * chunk;
+  let i = ((row * 3 + part) * params.heads + head) * HEAD_SIZE + 4 * chunk;
   if (HEAD_SIZE % 4 == 0) { return qkv[i / 4]; }
   return realign(qkv[i / 4], qkv[i / 4 + 1], i % 4, chunk);
 }
@@ -42,8 +36,12 @@ fn load_dout(row: u32, head: u32, chunk: u32) -> vec4f {
 }
 
 fn store_dqkv(row: u32, part: u32, head: u32, chunk: u32, value: vec4f) {
-  let at = (row * 3 + part) * params.heads * HEAD_SIZE + head * HEAD_SIZE + 4 * chunk;
-  for (var i = 0u; i < min(4, HEAD_SIZE - 4 * chunk); i++) { dqkv[at + i] = value[i]; }
+  let i = ((row * 3 + part) * params.heads + head) * HEAD_SIZE + 4 * chunk;
+  let size = HEAD_SIZE - 4 * chunk;
+  dqkv[i] = value.x;
+  if (size > 1) { dqkv[i + 1] = value.y; }
+  if (size > 2) { dqkv[i + 2] = value.z; }
+  if (size > 3) { dqkv[i + 3] = value.w; }
 }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -68,23 +66,23 @@ fn backward_queries(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     row_delta += dot(dy[c], load_out(batch + row, head, c));
   }
   for (var start = first; start < stop; start += TILE) {
-    workgroupBarrier();
-    for (var i = lane; i < TILE * HEAD_VEC4; i += WORKGROUP_SIZE) {
-      let column = batch + min(start + i / HEAD_VEC4, end - 1);
-      tile_a[i] = load_qkv(column, 1, head, i % HEAD_VEC4);
-      tile_b[i] = load_qkv(column, 2, head, i % HEAD_VEC4);
+    tile_begin();
+    for (var step = 0u; step < tile_steps(); step++) {
+      let slot = tile_slot(step, lane);
+      let column = batch + min(start + slot.row, end - 1);
+      tile_write(slot, load_qkv(column, 1, head, slot.chunk), load_qkv(column, 2, head, slot.chunk));
     }
-    workgroupBarrier();
-    for (var j = 0u; j < TILE; j++) {
+    tile_end();
+    for (var j = 0u; j < min(TILE, stop - start); j++) {
       var score = vec4f();
       var dweight = vec4f();
       for (var c = 0u; c < HEAD_VEC4; c++) {
-        score += q[c] * tile_a[j * HEAD_VEC4 + c];
-        dweight += dy[c] * tile_b[j * HEAD_VEC4 + c];
+        score += q[c] * tile_a(j, c);
+        dweight += dy[c] * tile_b(j, c);
       }
       let weight = exp(select(LOWEST, sum4(score), start + j < visible) - lse);
       let dscore = params.scale * weight * (sum4(dweight) - row_delta);
-      for (var c = 0u; c < HEAD_VEC4; c++) { dq[c] += dscore * tile_a[j * HEAD_VEC4 + c]; }
+      for (var c = 0u; c < HEAD_VEC4; c++) { dq[c] += dscore * tile_a(j, c); }
     }
   }
 
@@ -99,10 +97,12 @@ fn backward_keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   let batch = group.z * params.T;
   let first = keys[2 * group.z];
   let end = min(keys[2 * group.z + 1], params.T);
-  let column = group.x * WORKGROUP_SIZE + lane;
+  let group_column = group.x * WORKGROUP_SIZE;
+  let column = group_column + lane;
   let row = min(column, params.T - 1);
   let valid = column >= first && column < end;
-  let reach = select(0, column, params.causal != 0); // the first query that sees this key
+  let seen_from = select(0, column, params.causal != 0); // the first query that looks here
+  let stop = select(0, params.T, group_column < end && group_column + WORKGROUP_SIZE > first); // none if all is padding
   let scalars = (group.z * params.heads + head) * params.T;
 
   var k: array<vec4f, HEAD_VEC4>;
@@ -113,32 +113,28 @@ fn backward_keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
     k[c] = params.scale * load_qkv(batch + row, 1, head, c);
     v[c] = load_qkv(batch + row, 2, head, c);
   }
-  for (var start = select(0, group.x * WORKGROUP_SIZE, params.causal != 0); start < params.T; start += TILE) {
-    workgroupBarrier();
-    for (var i = lane; i < TILE * HEAD_VEC4; i += WORKGROUP_SIZE) {
-      let t = batch + min(start + i / HEAD_VEC4, params.T - 1);
-      tile_a[i] = load_qkv(t, 0, head, i % HEAD_VEC4);
-      tile_b[i] = load_dout(t, head, i % HEAD_VEC4);
+  for (var start = select(0, group_column, params.causal != 0); start < stop; start += TILE) {
+    tile_begin();
+    for (var step = 0u; step < tile_steps(); step++) {
+      let slot = tile_slot(step, lane);
+      let t = min(start + slot.row, params.T - 1);
+      tile_write(slot, load_qkv(batch + t, 0, head, slot.chunk), load_dout(batch + t, head, slot.chunk));
+      if (slot.chunk == 0) { tile_write_numbers(slot, vec2f(saved_lse[scalars + t], delta[scalars + t])); }
     }
-    for (var i = lane; i < TILE; i += WORKGROUP_SIZE) {
-      let t = scalars + min(start + i, params.T - 1);
-      tile_lse[i] = saved_lse[t];
-      tile_delta[i] = delta[t];
-    }
-    workgroupBarrier();
-    for (var j = 0u; j < TILE; j++) {
-      let t = start + j;
+    tile_end();
+    for (var j = 0u; j < min(TILE, stop - start); j++) {
       var score = vec4f();
       var dweight = vec4f();
       for (var c = 0u; c < HEAD_VEC4; c++) {
-        score += k[c] * tile_a[j * HEAD_VEC4 + c];
-        dweight += v[c] * tile_b[j * HEAD_VEC4 + c];
+        score += k[c] * tile_a(j, c);
+        dweight += v[c] * tile_b(j, c);
       }
-      let weight = exp(select(LOWEST, sum4(score), valid && t >= reach && t < params.T) - tile_lse[j]);
-      let dscore = params.scale * weight * (sum4(dweight) - tile_delta[j]);
+      let numbers = numbers_of(j); // log-sum-exp and delta of the query
+      let weight = exp(select(LOWEST, sum4(score), valid && start + j >= seen_from) - numbers.x);
+      let dscore = params.scale * weight * (sum4(dweight) - numbers.y);
       for (var c = 0u; c < HEAD_VEC4; c++) {
-        dk[c] += dscore * tile_a[j * HEAD_VEC4 + c];
-        dv[c] += weight * tile_b[j * HEAD_VEC4 + c];
+        dk[c] += dscore * tile_a(j, c);
+        dv[c] += weight * tile_b(j, c);
       }
     }
   }

@@ -1,10 +1,17 @@
 // Shared by the attention kernels; appended after their own code. HEAD_SIZE comes with the dispatch.
 
-const HEAD_VEC4: u32 = (HEAD_SIZE + 3) / 4; // vec4s of one head's row, the last one padded with zeros
-const LOWEST: f32 = -3.0e38; // below any score, and finite: compilers may assume that there are no infinities
+const HEAD_VEC4: u32 = (HEAD_SIZE + 3) / 4; // vec4s in the row of one head, the last one padded with zeros
+const LOWEST: f32 = -1.0e38; // below any score; compilers may assume that there are no infinities
 
-// Four elements that begin `shift` elements into two adjacent vec4s: chunk `chunk` of a head whose size is not a
-// multiple of four. Zeros past the head's end.
+// A place in a tile: a row and one of its HEAD_VEC4 vec4s.
+struct Slot { row: u32, chunk: u32 }
+
+fn sum4(x: vec4f) -> f32 {
+  return x.x + x.y + x.z + x.w;
+}
+
+// Four elements that begin `shift` elements into two adjacent vec4s, for heads whose size is not a multiple of four:
+// chunk `chunk` of the head, zeros past the head's end.
 fn realign(a: vec4f, b: vec4f, shift: u32, chunk: u32) -> vec4f {
   var x = a;
   switch (shift) {
@@ -13,10 +20,5 @@ fn realign(a: vec4f, b: vec4f, shift: u32, chunk: u32) -> vec4f {
     case 3: { x = vec4f(a.w, b.xyz); }
     default: {}
   }
-  let left = HEAD_SIZE - 4 * chunk;
-  return select(vec4f(), x, vec4u(0, 1, 2, 3) < vec4u(left));
-}
-
-fn sum4(x: vec4f) -> f32 {
-  return x.x + x.y + x.z + x.w;
+  return select(vec4f(), x, vec4u(0, 1, 2, 3) < vec4u(HEAD_SIZE - 4 * chunk));
 }

@@ -80,6 +80,10 @@ fn decode(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) 
     var value = vec4f();
     for (var slice = 0u; slice < SLICES; slice++) { value += sums[slice * HEAD_VEC4 + c]; }
     value *= inverse;
-    for (var i = 0u; i < min(4, HEAD_SIZE - 4 * c); i++) { out[at + 4 * c + i] = value[i]; }
+    let size = HEAD_SIZE - 4 * c;
+    out[at + 4 * c] = value.x;
+    if (size > 1) { out[at + 4 * c + 1] = value.y; }
+    if (size > 2) { out[at + 4 * c + 2] = value.z; }
+    if (size > 3) { out[at + 4 * c + 3] = value.w; }
   }
 }

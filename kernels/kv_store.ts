@@ -1,17 +1,20 @@
 import common from "./common.wgsl" with { type: "text" };
+import { byWidth } from "./elements.ts";
 import source from "./kv_store.wgsl" with { type: "text" };
 import { expectShape, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
 
-const store = kernel({
-  label: "kv_store",
-  code: source + common,
-  entry: "store",
-  bindings: { qkv: "read", position: "read", cache: "update" },
-  params: { Q: "u32", columns: "u32", C: "u32", rows: "u32" },
-});
+const store = byWidth((elements) =>
+  kernel({
+    label: "kv_store",
+    code: source + elements + common,
+    entry: "store",
+    bindings: { qkv: "read", position: "read", cache: "update" },
+    params: { N: "u32", Q: "u32", columns: "u32", C: "u32" },
+  })
+);
 
 /** Every kernel of this module. */
-export const KERNELS: readonly Kernel[] = [store];
+export const KERNELS: readonly Kernel[] = Object.values(store);
 
 /**
  * Overwrites the columns `position` to `position + Q` of a key-value cache with the keys and values of `qkv`; the
@@ -19,8 +22,8 @@ export const KERNELS: readonly Kernel[] = [store];
  *
  * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
  * @param tensors.qkv (B, Q, 3C): Q is the prompt's length in prefill, 1 in decoding.
- * @param tensors.position (1) u32, column of the first of the Q tokens.
  * @param tensors.cache (B, Tmax, 2C), keys then values.
+ * @param tensors.position (1) u32, column of the first of the Q tokens.
  * @throws {ShapeError} If the shapes differ.
  */
 export function kvStore(
@@ -34,9 +37,10 @@ export function kvStore(
   expectShape("kvStore", "cache", cache, [B, columns, 2 * C]);
   expectShape("kvStore", "qkv", qkv, [B, Q, 3 * C]);
   expectShape("kvStore", "position", position, [1]);
-  pass.dispatch(store, {
+  const width = C % 4 === 0 ? 4 : 1;
+  pass.dispatch(store[width], {
     tensors,
-    params: { Q, columns, C, rows: B * Q },
+    params: { N: B * Q, Q, columns, C: C / width },
     constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
     workgroups: [B * Q],
   });

@@ -1,6 +1,8 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import { attentionForward } from "../../kernels/attention.ts";
 import { attentionDecode } from "../../kernels/attention_decode.ts";
 import { kvStore } from "../../kernels/kv_store.ts";
-import { type Gpu, type Tensor } from "../../kernels/runtime/mod.ts";
+import { type Gpu, ShapeError, type Tensor } from "../../kernels/runtime/mod.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import * as reference from "../reference/attention.ts";
@@ -100,3 +102,84 @@ for (const [name, sizes] of Object.entries(CASES)) {
       });
     }));
 }
+
+Deno.test("attentionDecode() agrees with the last row of attentionForward()", () =>
+  withGpu(async (gpu) => {
+    const sizes = { B: 3, heads: 2, headSize: 16, columns: 20, prompt: 19, first: [0, 8, 19] };
+    const { B, heads, headSize, columns: T } = sizes;
+    const C = heads * headSize;
+    const x = randn(B * T * 3 * C, 1);
+    const qkv = gpu.tensor(x, [B, T, 3 * C]);
+    const keys = gpu.tensor(sizes.first.flatMap((first) => [first, T]), [B, 2], "u32");
+    const out = gpu.empty([B, T, C]);
+    const lse = gpu.empty([B, heads, T]);
+    const pass = gpu.record();
+    attentionForward(pass, { qkv, keys, out, lse }, { heads });
+    pass.submit();
+    const full = await gpu.read(out);
+    gpu.free(qkv, keys, out, lse);
+    const [row] = await decode(gpu, x, sizes);
+    const last = row.map((_, i) => full[(Math.floor(i / C) * T + T - 1) * C + i % C]);
+    assertClose(row, last, { atol: 1e-6 }); // the same 20 products, summed in another order
+  }));
+
+Deno.test("attentionDecode() gives zeros where no key is valid, and survives scores of 1e5", () =>
+  withGpu(async (gpu) => {
+    const sizes = { B: 2, heads: 1, headSize: 4, columns: 3, prompt: 2, first: [3, 0] };
+    const x = randn(2 * 3 * 12, 1).map((xi) => 400 * xi);
+    const [row] = await decode(gpu, x, sizes);
+    assertEquals(Array.from(row.slice(0, 4)), [0, 0, 0, 0]);
+    const keys = [3, 3, 0, 3];
+    const { out } = reference.attention(x, { B: 2, T: 3, heads: 1, headSize: 4, keys });
+    assertClose(row.slice(4), out.slice(20, 24), { atol: 1e-3 });
+  }));
+
+for (const C of [6, 8]) {
+  Deno.test(`kvStore() writes its columns of the cache and no others: C = ${C}`, () =>
+    withGpu(async (gpu) => {
+      const [B, Q, columns] = [2, 3, 5];
+      const x = randn(B * Q * 3 * C, 1);
+      const qkv = gpu.tensor(x, [B, Q, 3 * C]);
+      for (const start of [0, 1, 4]) {
+        const cache = gpu.tensor(new Float32Array(B * columns * 2 * C).fill(7), [
+          B,
+          columns,
+          2 * C,
+        ]);
+        const position = gpu.tensor([start], [1], "u32");
+        const pass = gpu.record();
+        kvStore(pass, { qkv, cache, position });
+        pass.submit();
+        const expected = Float32Array.from({ length: cache.size }, (_, i) => {
+          const q = Math.floor(i / (2 * C)) % columns - start;
+          const b = Math.floor(i / (2 * C * columns));
+          return q < 0 || q >= Q ? 7 : x[(b * Q + q) * 3 * C + C + i % (2 * C)];
+        });
+        assertEquals(await gpu.read(cache), expected);
+        gpu.free(cache, position);
+      }
+      gpu.free(qkv);
+    }));
+}
+
+Deno.test("kvStore() and attentionDecode() refuse wrong shapes", () =>
+  withGpu((gpu) => {
+    const tensors = {
+      qkv: gpu.empty([2, 1, 24]),
+      cache: gpu.empty([2, 5, 16]),
+      keys: gpu.empty([2, 2], "u32"),
+      position: gpu.empty([1], "u32"),
+      out: gpu.empty([2, 8]),
+    };
+    const wrong = gpu.empty([3, 9]);
+    const wrongWhole = gpu.empty([3, 9], "u32");
+    const pass = gpu.record();
+    for (const key of ["qkv", "cache", "keys", "position", "out"]) {
+      const bad = { ...tensors, [key]: key === "keys" || key === "position" ? wrongWhole : wrong };
+      assertThrows(() => attentionDecode(pass, bad, { heads: 2 }), ShapeError, key);
+      if (["qkv", "cache", "position"].includes(key)) {
+        assertThrows(() => kvStore(pass, bad), ShapeError, "kvStore");
+      }
+    }
+    gpu.free(...Object.values(tensors), wrong, wrongWhole);
+  }));
