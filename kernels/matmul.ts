@@ -1,3 +1,4 @@
+import type { GeluKind } from "./gelu.ts";
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import tiledSource from "./matmul.wgsl" with { type: "text" };
 import * as tiles from "./matmul_tiles.ts";
@@ -43,8 +44,8 @@ export interface MatmulTensors {
 export interface MatmulOptions {
   /** `nn` (default) is A B, `nt` is A B^T, `tn` is A^T B. */
   layout?: Layout;
-  /** Applied to the product and bias: GPT-2's tanh approximation, or x * Phi(x). */
-  activation?: "gelu_new" | "gelu";
+  /** Applied to the product and bias. */
+  activation?: GeluKind;
   /** Add to `out` instead of overwriting it (default false). */
   accumulate?: boolean;
 }
@@ -86,7 +87,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
       workgroups: [Math.ceil(columns / (4 * lanes)), Math.ceil(rows / height)],
     });
   } else {
-    const side = 16;
+    const side = tileSide(pass.gpu, rows, columns);
     pass.dispatch(tiled, {
       tensors: bound,
       params,
@@ -138,7 +139,7 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
 /** Tiles load and store vectors of four, and pay on adapters without fast workgroup memory only. */
 function fitsTiles(gpu: Gpu, layout: Layout, sizes: Sizes): boolean {
   const { rows, columns, depth, aStride, bStride, outStride } = sizes;
-  const vectors = [columns, depth, aStride, bStride, outStride, layout === "tn" ? rows : 4];
+  const vectors = [columns, aStride, bStride, outStride, layout === "tn" ? rows : depth];
   return gpu.software && gpu.subgroupSize >= 4 && gpu.subgroupSize <= 32 &&
     vectors.every((size) => size % 4 === 0);
 }
@@ -147,4 +148,10 @@ function fitsTiles(gpu: Gpu, layout: Layout, sizes: Sizes): boolean {
 function tileHeight(layout: Layout, rows: number, lanes: number): number {
   if (layout === "tn") return Math.min(32, 4 * lanes);
   return rows <= 8 ? 8 : rows <= 16 ? 16 : 32;
+}
+
+/** Invocations along a side of a shared-memory tile; fewer pay for thin products where lanes are not free. */
+function tileSide(gpu: Gpu, rows: number, columns: number): number {
+  const thin = Math.min(rows, columns);
+  return !gpu.software || thin > 32 ? 16 : thin > 16 ? 8 : 4;
 }
