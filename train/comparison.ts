@@ -1,35 +1,60 @@
 import { type Evaluation, riseInStandardErrors } from "./evaluate.ts";
 
-/** The table of two evaluations, and a few of their texts side by side. */
-export function comparison(before: Evaluation, after: Evaluation, { texts = 6 } = {}): string[] {
+/** How a comparison is shown. */
+export interface ComparisonOptions {
+  /** What the first and the second evaluation are of, in at most 10 letters. */
+  names?: readonly [string, string];
+  /** Prompts of which both texts are shown. */
+  texts?: number;
+}
+
+/** The table of two evaluations of the same prompts, and a few of their texts side by side. */
+export function comparison(
+  before: Evaluation,
+  after: Evaluation,
+  { names = ["before", "after"], texts = 6 }: ComparisonOptions = {},
+): string[] {
+  const cells = (name: string, a: string, b: string) =>
+    [name.padEnd(26), a.padStart(10), b.padStart(10)].join("  ");
   const row = (name: string, read: (evaluation: Evaluation) => string) =>
-    [name.padEnd(26), read(before).padStart(10), read(after).padStart(10)].join("  ");
+    cells(name, read(before), read(after));
+  const rise = riseInStandardErrors(before, after);
   const lines = [
-    ["".padEnd(26), "before".padStart(10), "after".padStart(10)].join("  "),
+    cells("", ...names),
     row("mean reward", ({ meanScore }) => meanScore.toFixed(3)),
-    row("standard error", ({ stdScore, samples }) =>
-      (stdScore / Math.sqrt(samples.length)).toFixed(3)),
+    row("standard error", (evaluation) => standardError(evaluation).toFixed(3)),
     row("KL to reference, nats/token", ({ kl }) => kl.toFixed(4)),
     row("distinct-2", ({ distinct2 }) => distinct2.toFixed(3)),
     row("tokens per response", ({ meanLength }) => meanLength.toFixed(1)),
     "",
-    `The mean reward rose by ${riseInStandardErrors(before, after).toFixed(1)} standard errors of the ` +
-    `difference, over ${after.samples.length} responses to held-out prompts.`,
+    `The mean reward ${rise < 0 ? "fell" : "rose"} by ${
+      Math.abs(rise).toFixed(1)
+    } standard errors ` +
+    `of the difference, over ${after.samples.length} responses each.`,
   ];
-  for (const [index, { prompt, response, score }] of after.samples.slice(0, texts).entries()) {
-    const old = before.samples[index];
+  const width = Math.max(...names.map((name) => name.length));
+  const textLine = (name: string, { score, response }: Evaluation["samples"][number]) =>
+    `  ${name.padEnd(width)} ${score.toFixed(2).padStart(6)} ${oneLine(response)}`;
+  for (const [index, sample] of after.samples.slice(0, texts).entries()) {
     lines.push(
       "",
-      `${prompt} ...`,
-      `  before ${score6(old.score)} ${oneLine(old.response)}`,
-      `  after  ${score6(score)} ${oneLine(response)}`,
+      `${oneLine(sample.prompt)} ...`,
+      textLine(names[0], before.samples[index]),
+      textLine(names[1], sample),
     );
   }
   return lines;
 }
 
-function score6(score: number): string {
-  return score.toFixed(2).padStart(6);
+/** An evaluation's numbers without its texts, for a line of JSON. */
+export function summary(
+  { samples, ...numbers }: Evaluation,
+): Omit<Evaluation, "samples"> & { responses: number } {
+  return { ...numbers, responses: samples.length };
+}
+
+function standardError({ stdScore, samples }: Evaluation): number {
+  return stdScore / Math.sqrt(samples.length);
 }
 
 function oneLine(text: string): string {

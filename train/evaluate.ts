@@ -1,7 +1,7 @@
 import type { CausalLM } from "../model/causal_lm.ts";
 import { type Reward, type Sample, scoreSamples } from "../reward/reward.ts";
 import { scoreRollout } from "./experience.ts";
-import { type RolloutOptions, sampleRollout } from "./rollout.ts";
+import { encodePrompts, type RolloutOptions, sampleRollout } from "./rollout.ts";
 import { maskedValues } from "./rows.ts";
 import { mean, standardDeviation } from "./stats.ts";
 import { distinctN } from "./text_stats.ts";
@@ -20,6 +20,11 @@ export interface Evaluation {
   meanLength: number;
 }
 
+/** Two models that cannot be compared. */
+export class ComparisonError extends Error {
+  override name = "ComparisonError";
+}
+
 /** Responses that are sampled at a time. */
 const BATCH = 48;
 
@@ -27,12 +32,25 @@ const BATCH = 48;
  * Samples `responses` responses, taking the prompts in turn, and measures them.
  *
  * The same options give the same responses; two models under one seed are compared pairwise.
+ *
+ * @throws {ComparisonError} If policy and reference have different tokens.
+ * @throws {TokenRowsError} If there are no prompts, or one is empty or leaves no room for a response.
+ * @throws {RewardError} If the reward gives anything but a finite number for each response.
  */
 export async function evaluatePolicy(
   { policy, reference, reward }: { policy: CausalLM; reference: CausalLM; reward: Reward },
   prompts: readonly string[],
   { responses, ...options }: RolloutOptions & { responses: number },
 ): Promise<Evaluation> {
+  const { promptIds } = encodePrompts(policy, prompts, options.maxLength);
+  const others = prompts.map((prompt) => reference.tokenizer.encode(prompt));
+  const sameSize = policy.config.vocabSize === reference.config.vocabSize;
+  if (!sameSize || promptIds.join(" ") !== others.join(" ")) {
+    throw new ComparisonError(
+      "Cannot compare the policy with the reference: their tokens differ, so there is no KL between " +
+        "them; choose a reference with the policy's tokenizer",
+    );
+  }
   const samples: Evaluation["samples"] = [];
   const kl: number[] = [];
   const lengths: number[] = [];
@@ -59,11 +77,12 @@ export async function evaluatePolicy(
   };
 }
 
-/** Standard errors by which the mean score rose: the difference over its own standard error. */
+/** Standard errors by which the mean score rose: the difference over its own standard error; 0 of no rise. */
 export function riseInStandardErrors(before: Evaluation, after: Evaluation): number {
   const error = Math.hypot(
     before.stdScore / Math.sqrt(before.samples.length),
     after.stdScore / Math.sqrt(after.samples.length),
   );
-  return (after.meanScore - before.meanScore) / error;
+  const rise = after.meanScore - before.meanScore;
+  return rise === 0 ? 0 : rise / error;
 }

@@ -8,7 +8,7 @@ import { responseTokens, type Rollout, toRows } from "./rollout.ts";
 /** What the policy and the reference think of a rollout, before any update. */
 export interface Experience {
   logprobs: number[][]; // (B, R) nats, of the policy that sampled: PPO's "old"
-  values: number[][]; // (B, R) of the state before each token
+  values: number[][]; // (B, R) of the state before each token; 0 where the policy has no value head
   entropy: number[][]; // (B, R) nats
   refLogprobs: number[][]; // (B, R) nats
   klFull: number[][]; // (B, R) nats, KL(policy || reference) over the whole vocabulary
@@ -43,7 +43,7 @@ export async function scoreRollout(
   };
   const ours = score(policy);
   const theirs = score(reference);
-  const values = valueForward(policy.context(pass), ours.hidden);
+  const values = policy.hasValueHead ? [valueForward(policy.context(pass), ours.hidden)] : [];
   const kl = policy.arena.take("score.kl", [tokens.length]);
   for (const { from, to } of policy.head.chunks(tokens.length)) {
     klForward(pass, {
@@ -56,16 +56,16 @@ export async function scoreRollout(
   }
   pass.submit();
 
-  const [logprobs, value, entropy, refLogprobs, klFull] = await gpu.readAll([
+  const [logprobs, entropy, refLogprobs, klFull, value] = await gpu.readAll([
     ours.logprobs,
-    values,
     ours.entropy,
     theirs.logprobs,
     kl,
+    ...values,
   ]);
   return {
     logprobs: toRows(logprobs, mask),
-    values: toRows(value, mask),
+    values: toRows(value ?? new Float32Array(tokens.length), mask),
     entropy: toRows(entropy, mask),
     refLogprobs: toRows(refLogprobs, mask),
     klFull: toRows(klFull, mask),

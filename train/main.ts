@@ -4,78 +4,69 @@
  * @module
  */
 import { checkpointEvery, progress, showSample, type TrainerCallback } from "./callbacks.ts";
-import { comparison } from "./comparison.ts";
+import { comparison, summary } from "./comparison.ts";
 import type { TrainConfig } from "./config.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
-import { reportError } from "./program.ts";
+import { output, programCommand, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, loadPrompts, TRAINING_PROMPTS } from "./prompts.ts";
 import { RunFolder } from "./run_folder.ts";
-import { settingsCommand } from "./settings_flags.ts";
+import { addSettings } from "./settings_flags.ts";
 
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
   const config = await settings();
-  const say = config.json ? () => {} : (line: string) => console.log(line);
+  const { say, json } = output(config.json);
   const prompts = config.prompts
     ? await loadPrompts(config.prompts, config.template)
     : TRAINING_PROMPTS;
+  await RunFolder.checkFree(config.out);
 
   using trainer = await PpoTrainer.create(config);
+  const heldOut = config.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
+  trainer.checkPrompts([...prompts, ...heldOut]);
+  const folder = await RunFolder.create(config.out, config); // from here on only training can fail
   const { gpu, policy } = trainer;
-  say(`policy ${config.model || "weights/review-gpt2"}: ${policy.layout.count} parameters, on ${gpu.description}`);
-  const folder = await RunFolder.create(config.out, config);
-  const before = await evaluate(trainer, "before", say);
-  const callbacks: TrainerCallback[] = [folder.recorder()];
-  if (config.json) callbacks.push(jsonLines());
-  else callbacks.push(progress(say));
-  if (!config.json && config.sampleEvery > 0) callbacks.push(showSample(config.sampleEvery, say));
-  if (config.saveEvery > 0) {
-    callbacks.push(checkpointEvery(config.saveEvery, (step) => folder.checkpoint(step)));
-  }
-  await trainer.train({ prompts, callbacks });
-  await trainer.save(folder.checkpoint(trainer.steps));
+  const name = config.model || "weights/review-gpt2";
+  say(`policy ${name}: ${policy.layout.count} parameters, on ${gpu.description}`);
 
-  const after = await evaluate(trainer, "after", say);
+  const evaluate = async (when: string): Promise<Evaluation | undefined> => {
+    const responses = config.evalResponses;
+    if (responses === 0) return undefined;
+    say(`${when} training: ${responses} responses to held-out prompts`);
+    return await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
+  };
+  const before = await evaluate("before");
+  const callbacks: TrainerCallback[] = [
+    folder.recorder(),
+    progress(say),
+    { onStepEnd: (_, { metrics }) => json(metrics) },
+  ];
+  const { sampleEvery, saveEvery, steps } = config;
+  if (sampleEvery > 0) callbacks.push(showSample(sampleEvery, say));
+  if (saveEvery > 0) callbacks.push(checkpointEvery(saveEvery, (step) => folder.checkpoint(step)));
+  await trainer.train({ prompts, callbacks });
+  const isSaved = saveEvery > 0 && steps % saveEvery === 0;
+  if (!isSaved) await trainer.save(folder.checkpoint(steps));
+
+  const after = await evaluate("after");
   if (before && after) {
-    if (config.json) print({ before: summary(before), after: summary(after) });
-    else for (const line of ["", ...comparison(before, after)]) say(line);
+    json({ before: summary(before), after: summary(after) });
+    for (const line of ["", ...comparison(before, after)]) say(line);
   }
-  say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
+  say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(steps)}`);
 }
 
 /** Defaults < config file < environment < flags. */
 async function settings(): Promise<TrainConfig> {
-  const command = settingsCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
-    .addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
+  const command = addSettings(
+    programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
+      .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it"),
+  ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
   const { config: path, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
   const file = path === undefined ? undefined : await readConfigFile(path);
   return resolveConfig({ file, env: Deno.env.toObject(), flags });
-}
-
-async function evaluate(
-  trainer: PpoTrainer,
-  when: string,
-  say: (line: string) => void,
-): Promise<Evaluation | undefined> {
-  const { evalResponses: responses } = trainer.config;
-  if (responses === 0) return undefined;
-  say(`${when} training: ${responses} responses to held-out prompts`);
-  return await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
-}
-
-/** An evaluation without its texts. */
-function summary({ samples, ...numbers }: Evaluation) {
-  return { ...numbers, responses: samples.length };
-}
-
-function jsonLines(): TrainerCallback {
-  return { onStepEnd: (_, { metrics }) => print(metrics) };
-}
-
-function print(value: unknown): void {
-  console.log(JSON.stringify(value));
 }

@@ -15,10 +15,13 @@ import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { Rng } from "./rng.ts";
 import { maskedRowSums } from "./rows.ts";
+import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
 
-/** The small policy that comes with the package. */
-const EMBEDDED_POLICY = fileURLToPath(new URL("../weights/review-gpt2", import.meta.url));
+/** Folder of the small policy that comes with the package. */
+export const EMBEDDED_POLICY: string = fileURLToPath(
+  new URL("../weights/review-gpt2", import.meta.url),
+);
 
 /** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
 export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> {
@@ -52,8 +55,11 @@ export class PpoTrainer implements Disposable {
   /** Responses sampled. */
   episodes = 0;
   #callbacks: readonly TrainerCallback[] = [];
+  readonly #resources: DisposableStack;
 
-  private constructor(readonly run: PpoRun, readonly gpu: Gpu, readonly ownsGpu: boolean) {}
+  private constructor(readonly run: PpoRun, readonly gpu: Gpu, resources: DisposableStack) {
+    this.#resources = resources;
+  }
 
   /**
    * Loads policy and reference, and makes the rest from settings.
@@ -66,33 +72,34 @@ export class PpoTrainer implements Disposable {
     const { gpu: given, reward: wanted = "heuristic", ...settings } = options;
     const named = typeof wanted === "string" ? { reward: wanted } : {};
     const config = resolveConfig({ flags: { ...settings, ...named } });
-    const gpu = given ?? await Gpu.open();
-    try {
-      const folder = config.model || EMBEDDED_POLICY;
-      const policy = await loadCausalLM(gpu, folder, { train: true, valueHead: true });
-      const reference = await loadCausalLM(gpu, folder);
-      const run = {
-        policy,
-        reference,
-        reward: typeof wanted === "string" ? new HeuristicReward() : wanted,
-        optimizer: new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
-        controller: new KlDivergenceController({
-          kind: config.klController,
-          initialCoef: config.klCoef,
-          target: config.klTarget,
-          factor: config.klFactor,
-          horizon: config.klHorizon,
-          min: config.klMin,
-          max: config.klMax,
-        }),
-        config,
-        rng: new Rng(config.seed, "minibatches"),
-      };
-      return new PpoTrainer(run, gpu, given === undefined);
-    } catch (error) {
-      if (!given) gpu[Symbol.dispose]();
-      throw error;
-    }
+    using resources = new DisposableStack(); // freed here if anything below throws
+    const gpu = given ?? resources.use(await Gpu.open());
+    const folder = config.model || EMBEDDED_POLICY;
+    const policy = resources.use(
+      await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
+    );
+    const reference = resources.use(await loadCausalLM(gpu, folder));
+    const optimizer = resources.use(
+      new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
+    );
+    const run = {
+      policy,
+      reference,
+      reward: typeof wanted === "string" ? new HeuristicReward() : wanted,
+      optimizer,
+      controller: new KlDivergenceController({
+        kind: config.klController,
+        initialCoef: config.klCoef,
+        target: config.klTarget,
+        factor: config.klFactor,
+        horizon: config.klHorizon,
+        min: config.klMin,
+        max: config.klMax,
+      }),
+      config,
+      rng: new Rng(config.seed, "minibatches"),
+    };
+    return new PpoTrainer(run, gpu, resources.move());
   }
 
   /** The settings, resolved. */
@@ -103,6 +110,15 @@ export class PpoTrainer implements Disposable {
   /** The model that is trained. */
   get policy(): CausalLM {
     return this.run.policy;
+  }
+
+  /**
+   * Checks that every prompt leaves room for a response, as `train` does before its first step.
+   *
+   * @throws {TokenRowsError} If one is empty or too long.
+   */
+  checkPrompts(prompts: readonly string[]): void {
+    encodePrompts(this.policy, prompts, this.config.maxLength);
   }
 
   /** One PPO step on a batch of prompts, for loops of your own. */
@@ -133,12 +149,19 @@ export class PpoTrainer implements Disposable {
     };
   }
 
-  /** Trains on shuffled rounds of prompts; `callbacks` hear of later evaluations and checkpoints too. */
-  async train({ steps, prompts, callbacks = [] }: TrainOptions = {}): Promise<void> {
+  /**
+   * Trains on shuffled rounds of prompts; `callbacks` hear of later evaluations and checkpoints too.
+   *
+   * @throws {TokenRowsError} If a prompt is empty or too long, before the first step.
+   */
+  async train(
+    { steps, prompts = TRAINING_PROMPTS, callbacks = [] }: TrainOptions = {},
+  ): Promise<void> {
     const { batchSize, seed } = this.config;
     const total = steps ?? this.config.steps;
+    this.checkPrompts(prompts);
     this.#callbacks = callbacks;
-    const batches = new PromptBatches(prompts ?? TRAINING_PROMPTS, { batchSize, seed });
+    const batches = new PromptBatches(prompts, { batchSize, seed });
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
     for (let taken = 0; taken < total; taken++) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
@@ -171,8 +194,6 @@ export class PpoTrainer implements Disposable {
 
   /** Frees the models and, if the trainer opened it, the Gpu. */
   [Symbol.dispose](): void {
-    const { policy, reference, optimizer } = this.run;
-    for (const part of [policy, reference, optimizer]) part[Symbol.dispose]();
-    if (this.ownsGpu) this.gpu[Symbol.dispose]();
+    this.#resources.dispose();
   }
 }

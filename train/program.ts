@@ -1,3 +1,33 @@
+import { Command } from "commander";
+
+/** Where a program writes: lines for people or, with `--json`, one JSON value a line for programs. */
+export interface Output {
+  say(line: string): void;
+  json(value: unknown): void;
+}
+
+/** An output of one of the two kinds; what is meant for the other is dropped. */
+export function output(json: boolean): Output {
+  const nothing = () => {};
+  return json
+    ? { say: nothing, json: (value) => console.log(JSON.stringify(value)) }
+    : { say: (line) => console.log(line), json: nothing };
+}
+
+/** A command whose errors are one line on stderr and exit status 1. */
+export function programCommand(name: string, description: string): Command {
+  return new Command(name)
+    .description(description)
+    .allowExcessArguments(false)
+    .showSuggestionAfterError()
+    .configureOutput({
+      outputError: (text, write) => write(text.trim().replaceAll(/\s*\n\s*/g, " ") + "\n"),
+    });
+}
+
+/** Names of errors that the language and its libraries throw where a program is wrong, not its input. */
+const DEFECTS = ["Error", "TypeError", "ReferenceError", "SyntaxError"];
+
 /**
  * Runs a program; an error becomes one line on stderr and exit status 1.
  *
@@ -5,11 +35,18 @@
  * defect, and keeps its stack.
  */
 export async function reportError(program: () => Promise<void>): Promise<void> {
+  refuseOpenGl();
   try {
     await program();
   } catch (error) {
-    const known = error instanceof Error && error.name !== "Error" && error.name !== "TypeError";
+    const known = error instanceof Error && !DEFECTS.includes(error.name);
     console.error(known ? `error: ${error.message}` : error);
     Deno.exit(1);
   }
+}
+
+/** Without another driver Deno takes OpenGL, on which these kernels do not end. */
+function refuseOpenGl(): void {
+  if (Deno.env.has("DENO_WEBGPU_BACKEND")) return;
+  Deno.env.set("DENO_WEBGPU_BACKEND", "vulkan,metal,dx12");
 }

@@ -43,20 +43,11 @@ export async function sampleRollout(
   prompts: readonly string[],
   { maxLength, maxNewTokens = Infinity, ...options }: RolloutOptions,
 ): Promise<Rollout> {
-  const { tokenizer, config } = policy;
-  const promptIds = prompts.map((prompt) => tokenizer.encode(prompt));
-  const longest = Math.max(...promptIds.map((ids) => ids.length));
-  const limit = Math.min(maxLength, config.nPositions);
-  if (longest >= limit) {
-    const prompt = prompts[promptIds.findIndex((ids) => ids.length === longest)];
-    throw new TokenRowsError(
-      `Cannot respond to a prompt of ${longest} tokens when prompt and response may have ${limit}; ` +
-        `shorten it or raise maxLength: ${JSON.stringify(prompt.slice(0, 60))}`,
-    );
-  }
+  const { tokenizer } = policy;
+  const { promptIds, room } = encodePrompts(policy, prompts, maxLength);
   const { ids, texts, stopped } = await policy.generate(promptIds, {
     ...options,
-    maxNewTokens: Math.min(maxNewTokens, limit - longest),
+    maxNewTokens: Math.min(maxNewTokens, room),
   });
   const samples = texts.map((response, b) => ({
     prompt: prompts[b],
@@ -64,6 +55,39 @@ export async function sampleRollout(
     text: tokenizer.decode([...promptIds[b], ...ids[b]], { skipSpecialTokens: true }),
   }));
   return makeRollout({ promptIds, responseIds: ids, ended: stopped, samples }, tokenizer.eosId);
+}
+
+/**
+ * The prompts' token ids, and how many more tokens the longest leaves room for.
+ *
+ * @param maxLength Most tokens of prompt and response together; the model's context if that is less.
+ * @throws {TokenRowsError} If there are no prompts, one is empty, or one leaves no room for a response.
+ */
+export function encodePrompts(
+  { tokenizer, config }: Pick<CausalLM, "tokenizer" | "config">,
+  prompts: readonly string[],
+  maxLength: number,
+): { promptIds: number[][]; room: number } {
+  const limit = Math.min(maxLength, config.nPositions);
+  const promptIds = prompts.map((prompt) => {
+    const ids = tokenizer.encode(prompt);
+    if (ids.length > 0 && ids.length < limit) return ids;
+    const shown = JSON.stringify(prompt.slice(0, 60));
+    if (ids.length === 0) {
+      throw new TokenRowsError(
+        `Cannot respond to the prompt ${shown}: it has no tokens; give it at least one word`,
+      );
+    }
+    const remedy = limit < config.nPositions ? "shorten it or raise maxLength" : "shorten it";
+    throw new TokenRowsError(
+      `Cannot respond to the prompt ${shown}: it has ${ids.length} tokens, and prompt and response ` +
+        `together may have ${limit}; ${remedy}`,
+    );
+  });
+  if (prompts.length === 0) {
+    throw new TokenRowsError("Cannot respond: there are no prompts; give at least one");
+  }
+  return { promptIds, room: limit - Math.max(...promptIds.map((ids) => ids.length)) };
 }
 
 /** Lays prompts and responses out as one padded batch. */

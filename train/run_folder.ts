@@ -1,13 +1,16 @@
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { writeFileAtomic } from "../weights/atomic.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
 import { MetricsWriter } from "./metrics_writer.ts";
 
-/** A folder that cannot take a run. */
+/** A folder that cannot take a run, or does not hold one. */
 export class RunFolderError extends Error {
   override name = "RunFolderError";
 }
+
+const CONFIG = "config.json";
+const LATEST = "latest";
 
 /** The folder of one training run: its configuration, metrics, samples and checkpoints. */
 export class RunFolder {
@@ -23,21 +26,35 @@ export class RunFolder {
   }
 
   /**
+   * Checks that there is no run in the folder yet, which need not exist.
+   *
+   * @throws {RunFolderError} If there is one.
+   */
+  static async checkFree(path: string): Promise<void> {
+    if (await readIfPresent(join(path, CONFIG)) === undefined) return;
+    throw new RunFolderError(
+      `Cannot train into ${path}: it holds a run or a model; choose another folder with --out`,
+    );
+  }
+
+  /**
    * Makes the folder and writes `config.json`.
    *
    * @throws {RunFolderError} If a run is there already, or the folder cannot be made.
    */
   static async create(path: string, config: TrainConfig): Promise<RunFolder> {
+    await RunFolder.checkFree(path);
     try {
       await Deno.mkdir(join(path, "checkpoints"), { recursive: true });
     } catch (cause) {
-      throw new RunFolderError(`Cannot make the run folder ${path}: choose another with --out`, { cause });
+      throw new RunFolderError(
+        `Cannot make the run folder ${path}: ${
+          (cause as Error).message
+        }; choose another with --out`,
+        { cause },
+      );
     }
-    const file = join(path, "config.json");
-    if (await exists(file)) {
-      throw new RunFolderError(`Cannot train into ${path}: it holds a run; choose another with --out`);
-    }
-    await writeFileAtomic(file, JSON.stringify(config, null, 2) + "\n");
+    await writeFileAtomic(join(path, CONFIG), JSON.stringify(config, null, 2) + "\n");
     return new RunFolder(path);
   }
 
@@ -50,7 +67,8 @@ export class RunFolder {
   recorder(): TrainerCallback {
     return {
       onStepEnd: (_, stats: PpoStats) => this.#record(stats),
-      onCheckpoint: (_, folder) => writeFileAtomic(join(this.path, "latest"), folder + "\n"),
+      onCheckpoint: (_, folder) =>
+        writeFileAtomic(join(this.path, LATEST), relative(this.path, folder) + "\n"),
     };
   }
 
@@ -60,12 +78,18 @@ export class RunFolder {
   }
 }
 
-async function exists(path: string): Promise<boolean> {
+/** The newest checkpoint of a run folder; undefined where the folder holds no run, or no checkpoint yet. */
+export async function latestCheckpoint(path: string): Promise<string | undefined> {
+  const latest = await readIfPresent(join(path, LATEST));
+  return latest === undefined ? undefined : join(path, latest.trim());
+}
+
+async function readIfPresent(path: string): Promise<string | undefined> {
   try {
-    await Deno.lstat(path);
-    return true;
+    return await Deno.readTextFile(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return undefined;
     throw error;
   }
 }

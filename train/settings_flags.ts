@@ -1,36 +1,53 @@
-import { Command, InvalidArgumentError, Option } from "commander";
-import { SETTINGS } from "./config.ts";
-
-/** A command whose options are `--config` and settings by name. */
-export type SettingsCommand = Command<[], { config?: string } & Record<string, unknown>>;
+import { type Command, InvalidArgumentError, Option, type OptionValues } from "commander";
+import {
+  classicalDefaults,
+  embeddedDefaults,
+  type Setting,
+  SETTINGS,
+  type TrainConfig,
+} from "./config.ts";
 
 /**
- * A command with a flag for every setting, and `--config` for a file of them.
+ * Adds a flag for every setting.
  *
- * The values are what the user typed, turned into the setting's kind; `resolveConfig` checks them.
+ * The values are what the user typed, turned into the setting's kind; `resolveConfig` checks them and
+ * fills in the defaults, which the flags only mention.
  */
-export function settingsCommand(name: string, description: string): SettingsCommand {
-  const command = new Command(name)
-    .description(description)
-    .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
-    .allowExcessArguments(false)
-    .showSuggestionAfterError()
-    .exitOverride((error) => Deno.exit(error.exitCode));
-  for (const { flag, doc, allowed, kind } of SETTINGS) {
-    const help = `${doc} (${allowed})`;
+export function addSettings<Flags extends OptionValues>(
+  command: Command<[], Flags>,
+  settings: readonly Setting[] = SETTINGS,
+): Command<[], Flags & Record<string, unknown>> {
+  for (const setting of settings) {
+    const { flag, kind } = setting;
     if (kind === "boolean") {
-      command.addOption(new Option(`--${flag}`, doc));
+      command.addOption(new Option(`--${flag}`, helpOf(setting)));
       command.addOption(new Option(`--no-${flag}`).hideHelp());
     } else {
-      const option = new Option(`--${flag} <${kind}>`, help);
+      const option = new Option(`--${flag} <${kind}>`, helpOf(setting));
       command.addOption(kind === "number" ? option.argParser(numberOf) : option);
     }
   }
-  return command as unknown as SettingsCommand;
+  return command as unknown as Command<[], Flags & Record<string, unknown>>;
+}
+
+/** Meaning, what is allowed, and the default: "PPO steps to take (a whole number of 1 or more; default 100)". */
+function helpOf({ name, flag, doc, allowed, kind }: Setting): string {
+  const remarks = kind === "boolean" || allowed === "text" ? [] : [allowed];
+  const [embedded, classical] = [embeddedDefaults, classicalDefaults]
+    .map((defaults: Partial<TrainConfig>) => defaults[name]);
+  if (embedded === true) {
+    remarks.push(`default; --no-${flag} turns it off`);
+  } else if (embedded !== undefined && embedded !== "" && embedded !== false) {
+    const other = classical === undefined ? " without --model" : `, with --model ${classical}`;
+    remarks.push(`default ${embedded}` + (classical === embedded ? "" : other));
+  }
+  return remarks.length === 0 ? doc : `${doc} (${remarks.join("; ")})`;
 }
 
 function numberOf(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || Number.isNaN(value)) throw new InvalidArgumentError("It must be a number.");
+  if (text.trim() === "" || Number.isNaN(value)) {
+    throw new InvalidArgumentError("It must be a number.");
+  }
   return value;
 }

@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { Command, InvalidArgumentError } from "commander";
 import { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { parseGpt2Config } from "../model/config.ts";
 import { initCausalLM, loadCausalLM } from "../model/gpt2_weights.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
-import { reportError } from "./program.ts";
+import { readModelConfig } from "../weights/folder.ts";
+import { ConfigError } from "./config.ts";
+import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
+import { programCommand, reportError } from "./program.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
 import { SftTrainer } from "./sft_trainer.ts";
@@ -21,8 +23,10 @@ import {
   validationBatches,
 } from "./text_data.ts";
 
-const command = new Command("sft")
-  .description("Train a GPT-2 by next-token cross-entropy on a text file of one document a line.")
+const command = programCommand(
+  "sft",
+  "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
+)
   .requiredOption(
     "--model <dir|init:dir>",
     "model folder; init: takes its config and tokenizer only",
@@ -31,35 +35,47 @@ const command = new Command("sft")
   .option("--val <file>", "validation text")
   .requiredOption("--out <dir>", "folder for the trained model")
   .option("--epochs <number>", "passes over the training text", positive, 1)
-  .option("--steps <number>", "optimizer steps; overrides --epochs", integer)
-  .option("--batch-size <rows>", "rows in an optimizer step", integer, 16)
-  .option("--gradient-accumulation <parts>", "parts that a batch is computed in", integer, 1)
-  .option("--length <tokens>", "tokens in a row", integer, 96)
+  .option("--steps <number>", "optimizer steps; overrides --epochs", wholeNumber(1))
+  .option("--batch-size <rows>", "rows in an optimizer step", wholeNumber(1), 16)
+  .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
+  .option("--length <tokens>", "tokens in a row", wholeNumber(1), 96)
   .option("--learning-rate <rate>", "highest learning rate", positive, 1e-3)
-  .option("--warmup-steps <steps>", "steps of linear warm-up, before the cosine to 0", integer, 100)
+  .option("--warmup-steps <steps>", "linear warm-up, before the cosine to 0", wholeNumber(0), 100)
   .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.1)
-  .option("--beta2 <decay>", "decay of Adam's second moment", positive, 0.99)
+  .option("--beta2 <decay>", "decay of Adam's second moment", share, 0.99)
   .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
-  .option("--eval-every <steps>", "steps between validations and saves", integer, 500)
-  .option("--seed <number>", "seed of parameters and order", integer, 1)
+  .option("--eval-every <steps>", "steps between validations and saves", wholeNumber(1), 500)
+  .option("--seed <number>", "seed of parameters and order", wholeNumber(0), 1)
   .addHelpText(
     "after",
     "\nExample:\n  deno task sft --model init:weights/review-gpt2 --data train.txt --val val.txt --out runs/lm",
   );
 
 if (import.meta.main) {
-  await reportError(async () => await main(command.parse(["", "sft", ...Deno.args]).opts()));
+  await reportError(() => main(command.parse(Deno.args, { from: "user" }).opts()));
 }
 
 type Options = ReturnType<typeof command.opts>;
 
 async function main(options: Options): Promise<void> {
+  const { batchSize, gradientAccumulation, length } = options;
+  if (batchSize % gradientAccumulation !== 0) {
+    throw new ConfigError(
+      `Cannot use --batch-size ${batchSize} with --gradient-accumulation ${gradientAccumulation}: ` +
+        "the batch size must be a multiple of it",
+    );
+  }
   using gpu = await Gpu.open();
   using model = await openModel(gpu, options.model, options.seed);
-  const { tokenizer } = model;
+  const { tokenizer, config } = model;
+  if (length > config.nPositions) {
+    throw new ConfigError(
+      `Cannot use --length ${length}: it must be at most the model's context, ${config.nPositions}`,
+    );
+  }
   const train = await readDocuments(options.data, tokenizer);
   const validation = options.val ? await readDocuments(options.val, tokenizer) : undefined;
-  const { batchSize, length } = options;
+  await Deno.mkdir(options.out, { recursive: true }); // better now than after the training
   const perStep = batchSize * length;
   const totalSteps = options.steps ?? Math.ceil(options.epochs * epochTokens(train) / perStep);
   const schedule = {
@@ -70,7 +86,7 @@ async function main(options: Options): Promise<void> {
   };
   using trainer = new SftTrainer(model, {
     learningRate: (step) => learningRateAt(step, schedule),
-    gradientAccumulation: options.gradientAccumulation,
+    gradientAccumulation,
     beta2: options.beta2,
     weightDecay: options.weightDecay,
     decayAll: false,
@@ -109,18 +125,18 @@ function openModel(gpu: Gpu, source: string, seed: number): Promise<CausalLM> {
 }
 
 async function initFrom(gpu: Gpu, folder: string, seed: number): Promise<CausalLM> {
-  const path = `${folder}/config.json`;
-  const config = parseGpt2Config(JSON.parse(await Deno.readTextFile(path)), path);
+  const config = parseGpt2Config(await readModelConfig(folder), `${folder}/config.json`);
   const rng = new Rng(seed, "init");
   const tokenizer = await readTokenizer(folder);
   return initCausalLM(gpu, { config, tokenizer, normal: () => rng.normal() });
 }
 
 async function validate(trainer: SftTrainer, data: Documents, length: number): Promise<string> {
-  const { eosId } = trainer.model.tokenizer;
+  const { tokenizer: { eosId }, config } = trainer.model;
+  const columns = Math.min(length + 1, config.nPositions);
   let nats = 0;
   let tokens = 0;
-  for (const rows of validationBatches(data, { batchSize: 32, length: length + 1, eosId })) {
+  for (const rows of validationBatches(data, { batchSize: 32, length: columns, eosId })) {
     const stats = await trainer.evaluate(rows);
     nats += stats.loss * stats.tokens;
     tokens += stats.tokens;
@@ -145,26 +161,4 @@ function progressLine(
     gradNorm.toFixed(2)
   } | ` +
     `${rate.toFixed(0)} tokens/s | ETA ${(eta / 60).toFixed(1)} min`;
-}
-
-function integer(text: string): number {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < 0) {
-    throw new InvalidArgumentError("Use a whole number.");
-  }
-  return value;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError("Use a number above 0.");
-  return value;
-}
-
-function nonNegative(text: string): number {
-  const value = Number(text);
-  if (!(value >= 0 && value < Infinity)) {
-    throw new InvalidArgumentError("Use a number of 0 or more.");
-  }
-  return value;
 }

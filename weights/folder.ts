@@ -96,7 +96,7 @@ export class ModelFolder implements Disposable {
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await listFiles(path);
-  const config = await readConfig(path);
+  const config = await readModelConfig(path);
   if (!files.includes(WEIGHTS)) throw missingWeights(path, files);
   const weights = await openSafetensors(join(path, WEIGHTS));
   return new ModelFolder({ path, files, config, weights });
@@ -127,7 +127,12 @@ async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayB
   }
 }
 
-async function readConfig(folder: string): Promise<unknown> {
+/**
+ * What the `config.json` of a model folder holds; the weights need not be there.
+ *
+ * @throws {ModelFolderError} If it is missing or not JSON.
+ */
+export async function readModelConfig(folder: string): Promise<unknown> {
   const bytes = await readFile(folder, CONFIG);
   try {
     return parseJson(bytes);
