@@ -6,17 +6,25 @@ import type { PpoTrainer } from "./ppo_trainer.ts";
 /** What a training step reports. */
 export interface PpoStats {
   metrics: PpoMetrics;
+  /** One per response, in the order of the batch. */
   samples: SampleRecord[];
 }
 
 /** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */
 export interface TrainerCallback {
+  /** Before the first step of `train`. */
   onTrainBegin?(trainer: PpoTrainer, plan: { steps: number }): void | Promise<void>;
+  /** After the last step of `train`. */
   onTrainEnd?(trainer: PpoTrainer): void | Promise<void>;
+  /** Before a step, whose number is counted from 1. */
   onStepBegin?(trainer: PpoTrainer, step: number): void | Promise<void>;
+  /** After a step. */
   onStepEnd?(trainer: PpoTrainer, stats: PpoStats): void | Promise<void>;
+  /** Before an evaluation. */
   onEvaluateBegin?(trainer: PpoTrainer): void | Promise<void>;
+  /** After an evaluation. */
   onEvaluateEnd?(trainer: PpoTrainer, evaluation: Evaluation): void | Promise<void>;
+  /** After a checkpoint was written, to `folder`. */
   onCheckpoint?(trainer: PpoTrainer, folder: string): void | Promise<void>;
 }
 
@@ -49,7 +57,7 @@ export function progress(write: (line: string) => void): TrainerCallback {
   };
 }
 
-/** Writes one sample of every `steps`-th step. */
+/** Writes one sample of every `every`-th step. */
 export function showSample(every: number, write: (line: string) => void): TrainerCallback {
   return {
     onStepEnd(_, { metrics, samples: [sample] }) {

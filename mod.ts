@@ -1,0 +1,120 @@
+/**
+ * RLHF with PPO for GPT-2-class language models; every tensor operation is a WGSL kernel on WebGPU.
+ *
+ * ```ts
+ * import { checkpointEvery, PpoTrainer, progress } from "@kl-guard/kl-guard";
+ *
+ * using trainer = await PpoTrainer.create({
+ *   klTarget: 0.05, // nats per token
+ *   reward: {
+ *     name: "short sentences",
+ *     score: (samples) => samples.map(({ response }) => response.split(".").length),
+ *   },
+ * });
+ * await trainer.train({
+ *   steps: 50,
+ *   callbacks: [progress(console.log), checkpointEvery(10, (step) => `checkpoints/${step}`)],
+ * });
+ * const { meanScore, kl } = await trainer.evaluate(["The movie was", "This restaurant is"]);
+ * console.log(`reward ${meanScore}, KL ${kl}`);
+ * ```
+ *
+ * Without a `model` it trains the small policy that comes with the package.
+ *
+ * @module
+ */
+
+export {
+  type Arena,
+  type Dtype,
+  Gpu,
+  GpuError,
+  GpuMemoryError,
+  type GpuOptions,
+  GpuUnavailableError,
+  type HostArray,
+  type Pass,
+  ShaderError,
+  ShapeError,
+  type Tensor,
+} from "./kernels/runtime/mod.ts";
+export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
+
+export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
+
+export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
+export {
+  type Gpt2Activation,
+  type Gpt2Config,
+  ModelConfigError,
+  parseGpt2Config,
+} from "./model/config.ts";
+export type { GenerateOptions, Generation } from "./model/generate.ts";
+export {
+  type CausalLMFiles,
+  initCausalLM,
+  loadCausalLM,
+  type LoadOptions,
+} from "./model/gpt2_weights.ts";
+export type { TokenScores } from "./model/score.ts";
+export { type TokenBatch, type TokenRows, TokenRowsError } from "./model/token_batch.ts";
+export {
+  type DecodeOptions,
+  loadTokenizer,
+  readTokenizer,
+  type TextCodec,
+  TokenizerError,
+  type TokenizerFiles,
+} from "./model/tokenizer.ts";
+
+export { HeuristicReward } from "./reward/heuristic.ts";
+export { type Reward, RewardError, type Sample } from "./reward/reward.ts";
+
+export {
+  checkpointEvery,
+  type PpoStats,
+  progress,
+  showSample,
+  type TrainerCallback,
+} from "./train/callbacks.ts";
+export { comparison, type ComparisonOptions } from "./train/comparison.ts";
+export { ConfigError, type SettingName, type TrainConfig } from "./train/config.ts";
+export { type ConfigEntry, type ConfigFile, readConfigFile } from "./train/config_file.ts";
+export { type ConfigSources, resolveConfig } from "./train/config_resolve.ts";
+export {
+  ComparisonError,
+  evaluatePolicy,
+  type Evaluation,
+  riseInStandardErrors,
+} from "./train/evaluate.ts";
+export { gae, type GaeInputs, type GaeOptions } from "./train/gae.ts";
+export {
+  type KlControllerKind,
+  type KlControllerOptions,
+  type KlControllerState,
+  KlDivergenceController,
+} from "./train/kl_controller.ts";
+export { estimateKl } from "./train/kl_estimators.ts";
+export type { PpoMetrics, PpoStepRecord, StepTimings, UpdateStats } from "./train/metrics.ts";
+export {
+  type DistributionName,
+  DISTRIBUTIONS,
+  type MetricName,
+  METRICS,
+  PERCENTILES,
+} from "./train/metric_table.ts";
+export type { SampleRecord } from "./train/metrics_writer.ts";
+export { AdamW, type AdamWOptions } from "./train/optimizer.ts";
+export { type PpoRun, type PpoStep, ppoStep } from "./train/ppo.ts";
+export { PpoTrainer, type PpoTrainerOptions, type TrainOptions } from "./train/ppo_trainer.ts";
+export { HELD_OUT_PROMPTS, loadPrompts, PromptError, TRAINING_PROMPTS } from "./train/prompts.ts";
+export { type TokenRewardInputs, tokenRewards } from "./train/rewards.ts";
+export { Rng, type RngState } from "./train/rng.ts";
+export type { Rollout, RolloutOptions } from "./train/rollout.ts";
+export type { Rows } from "./train/rows.ts";
+export { RunFolderError } from "./train/run_folder.ts";
+export { learningRateAt, type Schedule, type ScheduleKind } from "./train/schedule.ts";
+export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.ts";
+export { TemplateError } from "./train/template.ts";
+export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";
+export { whiten, type WhitenOptions } from "./train/whiten.ts";
