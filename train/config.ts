@@ -196,18 +196,23 @@ export const classicalDefaults: Defaults = {
   evalResponses: 12,
 };
 
-/** Defaults for the embedded model, which is small enough to learn visibly within minutes. */
+/**
+ * Defaults for the embedded model, which is small enough to learn visibly within minutes. The run begins near the weight
+ * at which the KL settles; docs/default-run.md has what else was tried.
+ */
 export const embeddedDefaults: Defaults = {
   ...COMMON,
   steps: 100,
   batchSize: 32,
   miniBatchSize: 32,
-  learningRate: 5e-5,
-  klCoef: 1,
-  klTarget: 0.05,
+  learningRate: 1e-4,
+  lrSchedule: "linear",
+  klCoef: 0.4,
+  klTarget: 0.08,
+  klMin: 0.25,
   maxNewTokens: 24,
   sampleEvery: 10,
-  evalResponses: 240,
+  evalResponses: 480,
 };
 
 interface Range {

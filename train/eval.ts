@@ -48,7 +48,7 @@ const command = addSettings(
     )
     .option(
       "--responses <number>",
-      "responses of each, the prompts taken in turn (default: 240, with --model 12)",
+      "responses of each, the prompts taken in turn (default: 480, with --model 12)",
       wholeNumber(1),
     ),
   SETTINGS.filter(({ name }) => FLAGS.includes(name)),
