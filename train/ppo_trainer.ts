@@ -55,10 +55,13 @@ export class PpoTrainer implements Disposable {
   /** Responses sampled. */
   episodes = 0;
   #callbacks: readonly TrainerCallback[] = [];
+  /** The step at which the learning rate's schedule ends. */
+  #scheduledSteps: number;
   readonly #resources: DisposableStack;
 
   private constructor(readonly run: PpoRun, readonly gpu: Gpu, resources: DisposableStack) {
     this.#resources = resources;
+    this.#scheduledSteps = run.config.steps;
   }
 
   /**
@@ -121,13 +124,17 @@ export class PpoTrainer implements Disposable {
     encodePrompts(this.policy, prompts, this.config.maxLength);
   }
 
-  /** One PPO step on a batch of prompts, for loops of your own. */
+  /**
+   * One PPO step on a batch of prompts, for loops of your own.
+   *
+   * A learning rate that falls reaches 0 at the setting `steps`, or at the end of the last {@linkcode train}.
+   */
   async trainStep(prompts: readonly string[]): Promise<PpoStats> {
     const { config } = this;
     const learningRate = learningRateAt(this.steps, {
       kind: config.lrSchedule,
       learningRate: config.learningRate,
-      totalSteps: Math.max(config.steps, config.warmupSteps + 1),
+      totalSteps: Math.max(this.#scheduledSteps, config.warmupSteps + 1),
       warmupSteps: config.warmupSteps,
     });
     const { rollout, ...record } = await ppoStep(this.run, prompts, {
@@ -160,6 +167,7 @@ export class PpoTrainer implements Disposable {
     const { batchSize, seed } = this.config;
     const total = steps ?? this.config.steps;
     this.checkPrompts(prompts);
+    this.#scheduledSteps = this.steps + total;
     this.#callbacks = callbacks;
     const batches = new PromptBatches(prompts, { batchSize, seed });
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
