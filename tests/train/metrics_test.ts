@@ -17,6 +17,7 @@ function update(changes: Partial<UpdateStats> = {}): UpdateStats {
     clipFraction: 1 / 3,
     ratioMean: 1.1,
     ratioMax: 1.5,
+    logRatioMax: 0.41,
     valueClipFraction: .5,
     valueError: .65407126,
     valueMean: .275,
