@@ -124,9 +124,11 @@ function storedNames(folder: ModelFolder, model: CausalLM, path: string): Map<st
     if (known.has(stored) || MASK_BUFFER.test(stored)) continue;
     if (stored === "lm_head.weight" && model.config.tieWordEmbeddings) continue;
     if (stored.startsWith("v_head.") && !model.hasValueHead) continue;
+    const file = join(path, "model.safetensors");
     throw new ModelFolderError(
-      `Cannot load ${path}: tensor ${stored} is not part of a GPT-2; use a GPT-2 checkpoint`,
-      { path },
+      `Cannot load ${file}: tensor ${JSON.stringify(stored)} is not part of a GPT-2; ` +
+        "use a GPT-2 checkpoint",
+      { path: file },
     );
   }
   return names;
