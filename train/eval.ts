@@ -8,7 +8,13 @@ import { Gpu } from "../kernels/runtime/mod.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import { HeuristicReward } from "../reward/heuristic.ts";
 import { comparison, summary } from "./comparison.ts";
-import { type SettingName, SETTINGS, type TrainConfig } from "./config.ts";
+import {
+  classicalDefaults,
+  embeddedDefaults,
+  type SettingName,
+  SETTINGS,
+  type TrainConfig,
+} from "./config.ts";
 import { type ConfigFile, readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy } from "./evaluate.ts";
@@ -48,7 +54,8 @@ const command = addSettings(
     )
     .option(
       "--responses <number>",
-      "responses of each, the prompts taken in turn (default: 480, with --model 12)",
+      "responses of each, the prompts taken in turn " +
+        `(default: ${embeddedDefaults.evalResponses}, with --model ${classicalDefaults.evalResponses})`,
       wholeNumber(1),
     ),
   SETTINGS.filter(({ name }) => FLAGS.includes(name)),
