@@ -64,8 +64,13 @@ export function attentionDecode(
   pass.dispatch(decode, {
     tensors,
     params: { columns, heads, scale: options.scale ?? 1 / Math.sqrt(headSize) },
-    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+    constants: { WORKGROUP_SIZE: Math.min(pass.gpu.rowLanes, lanesIn8KiB(headSize)) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [heads, B],
   });
+}
+
+/** The power of two of lanes whose results, `headSize` f32 each, fit into 8 KiB of workgroup memory; 1 at least. */
+function lanesIn8KiB(headSize: number): number {
+  return 2 ** Math.max(0, Math.floor(Math.log2(8192 / 16 / Math.ceil(headSize / 4))));
 }

@@ -39,7 +39,6 @@ const CASES: Record<string, Sizes> = {
     prompt: 7,
     first: [0, 1],
   },
-  "head size 64": { B: 2, heads: 3, headSize: 64, columns: 40, prompt: 38, first: [0, 5] },
 };
 
 /** Prefills a cache with a prompt, then decodes the remaining columns, one submit for all. */
