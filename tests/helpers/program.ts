@@ -1,3 +1,4 @@
+import { assertEquals, assertMatch } from "@std/assert";
 import deno from "../../deno.json" with { type: "json" };
 
 const ROOT = new URL("../../", import.meta.url);
@@ -31,4 +32,11 @@ export async function runProgram(
     !/^(corrupted|malloc|free|double)\b/.test(line)
   );
   return { code: stderr.includes("error:") ? 1 : 0, stdout, stderr: lines.join("\n") };
+}
+
+/** Checks that a program ended as errors end: status 1, and one line on stderr that says what was wrong. */
+export function assertRefused({ code, stderr }: Outcome, says: RegExp): void {
+  assertMatch(stderr, /^error: [^\n]+\n$/);
+  assertMatch(stderr, says);
+  assertEquals(code, 1);
 }
