@@ -4,8 +4,8 @@
  * This is the only generated WGSL of the project. Such an adapter spends its time on loads in loops and on
  * barriers (a coroutine switch of every subgroup), so a workgroup is one subgroup without barriers, each of its
  * lanes holds up to 32 rows of four columns in registers, and rows of A travel from lane to lane by broadcasts.
- * Registers cannot be indexed, hence the text is unrolled by a program rather than by hand. It is five times as
- * fast there as the hand-written tiles in workgroup memory; tests/bench/matmul_bench.ts measures both.
+ * Registers cannot be indexed, hence the text is unrolled by a program rather than by hand. It is five to nine
+ * times as fast there as the hand-written tiles in workgroup memory; tests/bench/matmul_bench.ts measures both.
  */
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import { type Kernel, kernel } from "./runtime/mod.ts";
