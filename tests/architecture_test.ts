@@ -53,8 +53,9 @@ function isProgram({ path, text }: SourceFile): boolean {
 }
 
 Deno.test("only programs touch arguments, environment, exit and console", () => {
+  const code = ({ text }: SourceFile) => text.replaceAll(/^ *\*.*$/gm, ""); // examples may
   const violations = sources
-    .filter((file) => /\bDeno\.(args|env|exit)|\bconsole\./.test(file.text) && !isProgram(file))
+    .filter((file) => /\bDeno\.(args|env|exit)|\bconsole\./.test(code(file)) && !isProgram(file))
     .map(({ path }) => path);
   assertEquals(violations, []);
 });
