@@ -1,19 +1,11 @@
-import {
-  type Dtype,
-  expectShape,
-  expectSize,
-  type Kernel,
-  kernel,
-  type Pass,
-  ShapeError,
-  show,
-  type Tensor,
-} from "./runtime/mod.ts";
-import backwardSource from "./attention_backward.wgsl" with { type: "text" };
 import common from "./attention_common.wgsl" with { type: "text" };
 import forwardSource from "./attention.wgsl" with { type: "text" };
+import backwardSource from "./attention_backward.wgsl" with { type: "text" };
+import { headRowsIn, headSizeOf } from "./attention_heads.ts";
 import subgroupTile from "./attention_tile_subgroup.wgsl" with { type: "text" };
 import workgroupTile from "./attention_tile_workgroup.wgsl" with { type: "text" };
+import { expectRows } from "./elements.ts";
+import { expectShape, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
 
 /** How queries attend to keys. */
 export interface AttentionOptions {
@@ -121,9 +113,9 @@ export function attentionBackward(
 ): void {
   const sizes = sizesOf("attentionBackward", tensors, options);
   const { qkv, keys, out: savedOut, lse: savedLse, dout, delta, dqkv } = tensors;
-  expectShape("attentionBackward", "dout", dout, savedOut.shape);
-  expectSize("attentionBackward", "delta", delta, savedLse.size);
-  expectShape("attentionBackward", "dqkv", dqkv, qkv.shape);
+  expectWhole("attentionBackward", "dout", dout, savedOut.shape);
+  expectWhole("attentionBackward", "delta", delta, savedLse.shape);
+  expectWhole("attentionBackward", "dqkv", dqkv, qkv.shape);
   const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
   const { tile, ...dispatch } = plan(pass, sizes, options);
   pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch });
@@ -141,30 +133,25 @@ function sizesOf(
   { qkv, keys, out, lse }: { qkv: Tensor; keys: Tensor<"u32">; out: Tensor; lse: Tensor },
   { heads }: AttentionOptions,
 ): Sizes {
-  const [B, T, C3] = qkv.shape;
-  expectShape(operation, "qkv", qkv, [B, T, C3]);
+  const [B, T] = qkv.shape;
   const headSize = headSizeOf(operation, qkv, heads);
+  const C = heads * headSize;
+  expectWhole(operation, "qkv", qkv, [B, T, 3 * C]);
   expectShape(operation, "keys", keys, [B, 2]);
-  expectShape(operation, "out", out, [B, T, heads * headSize]);
-  expectSize(operation, "lse", lse, B * heads * T);
+  expectWhole(operation, "out", out, [B, T, C]);
+  expectWhole(operation, "lse", lse, [B, heads, T]);
   return { B, T, headSize };
 }
 
-/**
- * Channels of one head.
- *
- * @param qkv (..., 3C).
- * @throws {ShapeError} If C is not a multiple of `heads`.
- */
-export function headSizeOf(operation: string, qkv: Tensor<Dtype>, heads: number): number {
-  const headSize = qkv.columnCount / 3 / heads;
-  if (!Number.isInteger(headSize) || !qkv.contiguous) {
-    throw new ShapeError(
-      `Cannot run ${operation}: the last axis of qkv must be 3 x ${heads} heads of equal size, ` +
-        `current shape is ${show(qkv.shape)}`,
-    );
-  }
-  return headSize;
+/** Checks the shape of a tensor whose rows must follow each other without gaps. */
+function expectWhole(
+  operation: string,
+  name: string,
+  tensor: Tensor,
+  shape: readonly number[],
+): void {
+  expectRows(operation, name, tensor, shape[shape.length - 1]);
+  expectShape(operation, name, tensor, shape);
 }
 
 /** A kernel text with each of the two ways in which lanes share a tile of rows. */
@@ -172,20 +159,18 @@ function byTile<K>(make: (tile: string, subgroups: boolean) => K): { workgroup: 
   return { workgroup: make(workgroupTile, false), subgroup: make(subgroupTile, true) };
 }
 
-/** Everything but the tensors: a lane for each of the B x NH x T rows. */
+/** The way to share a tile, and all of a dispatch but its tensors: a lane for each of the B x NH x T rows. */
 function plan({ gpu }: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
   const { heads, causal = true, scale = 1 / Math.sqrt(headSize) } = options;
-  // Registers of other lanes are near only where subgroups are emulated on a CPU's vectors.
+  // On a CPU the registers of another lane are much nearer than workgroup memory; on a GPU they are not.
   const tile = gpu.software && gpu.subgroupSize > 0 ? "subgroup" : "workgroup";
   const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
-  const rows = headSize <= 64 ? 16 : 8; // at 64 channels 8 KiB
+  const rows = Math.min(16, headRowsIn(4096, headSize)); // of each of the two tensors in a tile
   return {
     tile,
     params: { T, heads, causal: Number(causal), scale },
-    constants: tile === "subgroup"
-      ? { WORKGROUP_SIZE: lanes }
-      : { WORKGROUP_SIZE: lanes, TILE: rows },
+    constants: { WORKGROUP_SIZE: lanes, ...(tile === "workgroup" && { TILE: rows }) },
     consts: { HEAD_SIZE: headSize },
-    workgroups: [Math.ceil(T / lanes), heads, B] as const,
+    workgroups: [Math.ceil(T / lanes), heads, B],
   } as const;
 }

@@ -1,7 +1,8 @@
-import { headSizeOf } from "./attention.ts";
+import { headRowsIn, headSizeOf } from "./attention_heads.ts";
 import attentionCommon from "./attention_common.wgsl" with { type: "text" };
 import source from "./attention_decode.wgsl" with { type: "text" };
 import common from "./common.wgsl" with { type: "text" };
+import { expectRows } from "./elements.ts";
 import {
   expectShape,
   expectSize,
@@ -35,7 +36,7 @@ export const KERNELS: readonly Kernel[] = [decode];
  * @param tensors.cache (B, Tmax, 2C), keys then values.
  * @param tensors.keys (B, 2) u32, first valid key column; the second number is not used.
  * @param tensors.position (1) u32, column of the query. Read on the GPU, so that many steps fit in one submit.
- * @param tensors.out (B, C), or any shape of that size.
+ * @param tensors.out (B, C) or (B, 1, C).
  * @param options.heads Number of heads NH; it divides C.
  * @param options.scale Factor of the scores before the softmax; 1 / sqrt(C / heads) by default.
  * @throws {ShapeError} If the shapes differ or `heads` does not divide C.
@@ -56,21 +57,19 @@ export function attentionDecode(
   const headSize = headSizeOf("attentionDecode", qkv, heads);
   const C = heads * headSize;
   const [B, columns] = cache.shape;
+  expectRows("attentionDecode", "cache", cache, 2 * C);
   expectShape("attentionDecode", "cache", cache, [B, columns, 2 * C]);
+  expectRows("attentionDecode", "qkv", qkv, 3 * C);
   expectSize("attentionDecode", "qkv", qkv, B * 3 * C);
   expectShape("attentionDecode", "keys", keys, [B, 2]);
   expectShape("attentionDecode", "position", position, [1]);
+  expectRows("attentionDecode", "out", out, C);
   expectSize("attentionDecode", "out", out, B * C);
   pass.dispatch(decode, {
     tensors,
     params: { columns, heads, scale: options.scale ?? 1 / Math.sqrt(headSize) },
-    constants: { WORKGROUP_SIZE: Math.min(pass.gpu.rowLanes, lanesIn8KiB(headSize)) },
+    constants: { WORKGROUP_SIZE: Math.min(pass.gpu.rowLanes, headRowsIn(8192, headSize)) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [heads, B],
   });
-}
-
-/** The power of two of lanes whose results, `headSize` f32 each, fit into 8 KiB of workgroup memory; 1 at least. */
-function lanesIn8KiB(headSize: number): number {
-  return 2 ** Math.max(0, Math.floor(Math.log2(8192 / 16 / Math.ceil(headSize / 4))));
 }

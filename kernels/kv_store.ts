@@ -1,5 +1,5 @@
 import common from "./common.wgsl" with { type: "text" };
-import { byWidth } from "./elements.ts";
+import { byWidth, expectRows } from "./elements.ts";
 import source from "./kv_store.wgsl" with { type: "text" };
 import { expectShape, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
 
@@ -34,7 +34,9 @@ export function kvStore(
   const [B, columns, C2] = cache.shape;
   const C = C2 / 2;
   const Q = qkv.shape[1];
+  expectRows("kvStore", "cache", cache, 2 * C);
   expectShape("kvStore", "cache", cache, [B, columns, 2 * C]);
+  expectRows("kvStore", "qkv", qkv, 3 * C);
   expectShape("kvStore", "qkv", qkv, [B, Q, 3 * C]);
   expectShape("kvStore", "position", position, [1]);
   const width = C % 4 === 0 ? 4 : 1;

@@ -189,6 +189,8 @@ Deno.test("attentionForward() and attentionBackward() refuse wrong shapes", () =
         assertThrows(() => attentionForward(pass, bad, { heads: 2 }), ShapeError, key);
       }
     }
+    const gaps = { ...tensors, out: tensors.qkv.columns(0, 8) };
+    assertThrows(() => attentionForward(pass, gaps, { heads: 2 }), ShapeError, "out");
     const bad = { ...tensors, keys: wrongKeys };
     assertThrows(() => attentionForward(pass, bad, { heads: 2 }), ShapeError, "keys");
     assertThrows(() => attentionForward(pass, tensors, { heads: 3 }), ShapeError, "heads");
