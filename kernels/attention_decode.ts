@@ -18,7 +18,7 @@ const decode = kernel({
   entry: "decode",
   bindings: { qkv: "read", cache: "read", keys: "read", position: "read", out: "write" },
   params: { columns: "u32", heads: "u32", scale: "f32" },
-  consts: { HEAD_SIZE: 64 },
+  consts: { HEAD_SIZE: 32 },
 });
 
 /** Every kernel of this module. */
