@@ -49,8 +49,11 @@ const BLOCK = 16;
 /**
  * Continues a batch of prompts, padded on the left, with a KV cache; sampling happens on the GPU.
  *
+ * One call at a time for each model: a call uses the model's memory until it resolves.
+ *
  * @throws {TokenRowsError} If there are no prompts, one is empty, or one with its continuation is longer
  *   than the context.
+ * @throws {RangeError} If an option is out of its range.
  */
 export async function generate(
   model: CausalLM,
@@ -61,6 +64,7 @@ export async function generate(
   const promptIds = prompts.map((prompt) =>
     typeof prompt === "string" ? tokenizer.encode(prompt) : [...prompt]
   );
+  checkSampling(options);
   checkPrompts(promptIds, options.maxNewTokens, config.nPositions);
   const stop = options.stop ?? [tokenizer.eosId];
   const decoding = startDecoding(model, promptIds, stop, options);
@@ -91,6 +95,27 @@ export async function generate(
     generation.stopped.push(end >= 0);
   });
   return generation;
+}
+
+/** What each sampling option takes. */
+const SAMPLING = {
+  temperature: [
+    (x: number) => x > 0 && x < Infinity,
+    "a number above 0; for the likeliest token use greedy",
+  ],
+  topK: [(x: number) => Number.isSafeInteger(x) && x >= 0, "a whole number of 0 or more"],
+  topP: [(x: number) => x > 0 && x <= 1, "above 0 and at most 1"],
+  minNewTokens: [(x: number) => Number.isSafeInteger(x) && x >= 0, "a whole number of 0 or more"],
+  seed: [(x: number) => Number.isInteger(x) && x >= 0 && x < 2 ** 32, "a whole number below 2^32"],
+  step: [(x: number) => Number.isInteger(x) && x >= 0 && x < 2 ** 32, "a whole number below 2^32"],
+} as const;
+
+function checkSampling(options: GenerateOptions): void {
+  for (const [name, [allows, allowed]] of Object.entries(SAMPLING)) {
+    const value = options[name as keyof typeof SAMPLING];
+    if (value === undefined || allows(value)) continue;
+    throw new RangeError(`Cannot generate with ${name} ${value}: it must be ${allowed}`);
+  }
 }
 
 function checkPrompts(promptIds: number[][], maxNewTokens: number, nPositions: number): void {

@@ -33,9 +33,11 @@ export function progress(write: (line: string) => void): TrainerCallback {
   let started = 0;
   let done = 0;
   let steps = 0;
+  let last = 0;
   return {
-    onTrainBegin(_, plan) {
+    onTrainBegin(trainer, plan) {
       ({ steps } = plan);
+      last = trainer.steps + steps;
       started = performance.now();
       done = 0;
     },
@@ -45,7 +47,7 @@ export function progress(write: (line: string) => void): TrainerCallback {
       const left = Math.max(0, steps - done) * seconds / done;
       const number = (name: keyof PpoMetrics, digits: number) => metrics[name].toFixed(digits);
       write([
-        `step ${String(metrics.step).padStart(String(steps).length)}/${steps}`,
+        `step ${String(metrics.step).padStart(String(last).length)}/${last}`,
         `reward ${number("ppo/mean_scores", 3).padStart(6)}`,
         `KL ${number("objective/kl_full", 4)}`,
         `beta ${number("objective/kl_coef", 3)}`,

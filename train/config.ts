@@ -58,12 +58,12 @@ const SHAPE = {
   klFactor: number("what the band controller multiplies or divides by", { above: 1 }),
   klMin: number("lowest weight of the KL that a controller goes to", { above: 0 }),
   klMax: number("highest weight of the KL that a controller goes to", { above: 0 }),
-  klMode: choice("where the KL is charged: in the loss, exactly, or per token in the reward", [
+  klMode: choice("where the KL is charged: as a term of the loss, or per token in the reward", [
     "loss",
     "reward",
   ]),
   klEstimator: choice(
-    "KL per token that the reward mode charges: exact over the vocabulary, or an estimate",
+    "KL per token: exact over the vocabulary, or an estimate from the sampled token",
     ["full", "k1", "k2", "k3", "abs"],
   ),
 

@@ -141,9 +141,11 @@ function checkValue({ setting, value, origin }: Given): unknown {
 
 function defaultsFor(given: Partial<TrainConfig>, now: Date): TrainConfig {
   const defaults = given.model ? classicalDefaults : embeddedDefaults;
-  const { batchSize, maxLength } = { ...defaults, ...given };
+  const { batchSize, maxLength, klCoef, klMax } = { ...defaults, ...given };
   return {
     ...defaults,
+    // A weight of 0 or less is refused with its own message.
+    ...(klCoef > 0 && { klMin: Math.min(defaults.klMin, klCoef, klMax) }),
     ...(batchSize % defaults.miniBatchSize !== 0 && { miniBatchSize: batchSize }),
     ...(defaults.maxNewTokens !== undefined &&
       { maxNewTokens: Math.min(defaults.maxNewTokens, maxLength - 1) }),
@@ -210,6 +212,11 @@ const RULES: readonly Rule[] = [
     settings: ["klCoef", "klMax"],
     holds: (c) => c.klController === "fixed" || c.klCoef <= c.klMax,
     says: "the weight must start within its bounds, unless klController is fixed",
+  },
+  {
+    settings: ["klMode", "klEstimator"],
+    holds: (c) => c.klMode === "reward" || c.klEstimator !== "k1",
+    says: "the gradient of k1 is 0 on average, which holds nothing; use full, or the reward mode",
   },
   {
     settings: ["template", "prompts"],

@@ -55,6 +55,8 @@ export class PpoTrainer implements Disposable {
   /** Responses sampled. */
   episodes = 0;
   #callbacks: readonly TrainerCallback[] = [];
+  /** How far training has come in its prompts, so that a second `train` goes on where the first ended. */
+  #batches: { prompts: readonly string[]; sequence: PromptBatches } | undefined;
   /** The step at which the learning rate's schedule ends. */
   #scheduledSteps: number;
   readonly #resources: DisposableStack;
@@ -169,7 +171,10 @@ export class PpoTrainer implements Disposable {
     this.checkPrompts(prompts);
     this.#scheduledSteps = this.steps + total;
     this.#callbacks = callbacks;
-    const batches = new PromptBatches(prompts, { batchSize, seed });
+    if (this.#batches?.prompts !== prompts) {
+      this.#batches = { prompts, sequence: new PromptBatches(prompts, { batchSize, seed }) };
+    }
+    const batches = this.#batches.sequence;
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
     for (let taken = 0; taken < total; taken++) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);

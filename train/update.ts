@@ -69,9 +69,9 @@ export class PolicyUpdate {
     const coefficients = upload(arena, "ppo.coefficients", [beta, 0, 0, 0], "f32");
 
     for (const [index, { microBatches, tokenWeight }] of steps.entries()) {
-      for (const [part, { rows }] of microBatches.entries()) {
+      const parts = microBatches.filter(({ tokens }) => tokens > 0);
+      for (const [part, { rows }] of parts.entries()) {
         const tokens = responseTokens(batch.rollout, rows);
-        if (tokens.length === 0) continue;
         const pass = gpu.record("update");
         if (part === 0) { for (const tensor of [stats, valueStats]) pass.clear(tensor); }
         if (part === 0) grads.clear(pass);

@@ -207,3 +207,15 @@ Deno.test("generate() refuses empty prompts and prompts that do not fit the cont
     await refuse([[1, 2]], 0, "at least 1");
     await refuse([[512]], 4, "outside the vocabulary");
   }));
+
+Deno.test("generate() refuses options that no distribution has", () =>
+  withGpu(async (gpu) => {
+    using model = await loadCausalLM(gpu, GPT2);
+    for (const option of [{ temperature: 0 }, { topP: 2 }, { topK: 1.5 }, { seed: 2 ** 32 }]) {
+      await assertRejects(
+        () => model.generate([[1]], { maxNewTokens: 1, ...option }),
+        RangeError,
+        `Cannot generate with ${Object.keys(option)[0]}`,
+      );
+    }
+  }));

@@ -163,6 +163,7 @@ const REFUSED: [what: string, sources: ConfigSources, ...says: string[]][] = [
   ["a minimum above the length", { flags: { model: "m", minNewTokens: 80 } }, "room for a prompt"],
   ["KL bounds crossed", { flags: { klMin: 1, klMax: 0.5 } }, "klMin 1 (flag --kl-min) with klMax"],
   ["a KL weight below its bounds", { flags: { klCoef: 0 } }, "unless klController is fixed"],
+  ["k1 as a term of the loss", { flags: { klEstimator: "k1" } }, "the gradient of k1 is 0"],
   ["a KL weight above its bounds", { flags: { klCoef: 11 } }, "klMax 10 (default)"],
   ["a template without prompts", { flags: { template: "{{ x }}" } }, "needs a JSONL file"],
   ...[
@@ -194,6 +195,7 @@ for (const [what, sources, ...says] of REFUSED) {
 
 Deno.test("resolveConfig() accepts a KL weight of 0 that stays", () => {
   assertEquals(resolveConfig({ flags: { klCoef: 0, klController: "fixed" } }).klCoef, 0);
+  assertEquals(resolveConfig({ flags: { klCoef: 0.1 } }).klMin, 0.1); // a default gives way
 });
 
 Deno.test("resolveConfig() leaves other variables alone", () => {
