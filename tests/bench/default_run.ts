@@ -1,7 +1,7 @@
 /**
  * The default run over several seeds: does the reward rise, is the KL held, does the text stay varied?
  *
- *     deno run --allow-read tests/bench/default_run.ts [seeds, such as 1,2,3,4,5] [setting=value ...]
+ *     deno run --allow-read --allow-env tests/bench/default_run.ts [seeds, such as 1,2,3,4,5] [setting=value ...]
  *
  * A setting is one of `deno task train --help` in camelCase, such as `klTarget=0.05`. Prints one row of a table for each
  * seed: 240 responses to held-out prompts before and after, and the exact KL over the last twenty steps.
