@@ -60,7 +60,8 @@ export interface SampleOptions {
  *
  * The draw is exact, by the Gumbel-max trick. Its noise is a hash of (seed, step, row offset + row, tokens
  * generated so far, id): the same numbers give the same draw, whatever other rows are in the batch, however
- * prompts were padded, and in whatever order rows are taken. A row that holds NaN draws id 0 with log-probability NaN.
+ * prompts were padded, and in whatever order rows are taken. A row of NaN draws id 0,
+ * with log-probability NaN.
  *
  * @throws {ShapeError} If the sizes differ.
  *
