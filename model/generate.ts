@@ -5,6 +5,7 @@ import { sample } from "../kernels/sample.ts";
 import type { CausalLM } from "./causal_lm.ts";
 import { gpt2Decode, gpt2Forward, type KvCache } from "./gpt2.ts";
 import { upload } from "./score.ts";
+import { endedByStop, responseLength } from "./stop.ts";
 import { padLeft, TokenRowsError } from "./token_batch.ts";
 
 /** How to continue prompts. */
@@ -87,12 +88,11 @@ export async function generate(
   promptIds.forEach((_, b) => {
     const from = b * columns + Q;
     const row = Array.from(tokens.subarray(from, from + options.maxNewTokens));
-    const end = row.findIndex((id) => stop.includes(id));
-    const ids = end < 0 ? row : row.slice(0, end + 1);
+    const ids = row.slice(0, responseLength(row, stop));
     generation.ids.push(ids);
     generation.texts.push(tokenizer.decode(ids, { skipSpecialTokens: true }));
     generation.logprobs.push(Array.from(logprobs.subarray(from, from + ids.length)));
-    generation.stopped.push(end >= 0);
+    generation.stopped.push(endedByStop(row, stop));
   });
   return generation;
 }

@@ -101,11 +101,6 @@ export class FlatTensors {
     for (const chunk of this.chunks) pass.clear(chunk);
   }
 
-  /** Overwrites everything with what `from`, of an equal layout, holds. */
-  copyFrom(pass: Pass, from: FlatTensors): void {
-    this.chunks.forEach((chunk, index) => pass.copy(from.chunks[index], chunk));
-  }
-
   /** Releases the memory. */
   free(gpu: Gpu): void {
     gpu.free(...this.chunks);

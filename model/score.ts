@@ -23,6 +23,13 @@ export interface ScoredRows {
   entropy: Tensor;
 }
 
+/** What a {@linkcode ScoreHead} scores: N of the (M, C) hidden states, and the token ids that follow them. */
+export interface ScoreWork {
+  hidden: Tensor;
+  places: readonly number[];
+  targets: readonly number[];
+}
+
 /** Uploads numbers into a slot of `arena`. */
 export function upload<D extends "f32" | "u32">(
   arena: Arena,
@@ -47,28 +54,42 @@ export class ScoreHead {
    * @param work.places N rows of `hidden`.
    * @param work.targets N token ids.
    */
-  score(
-    pass: Pass,
-    work: { hidden: Tensor; places: number[]; targets: number[]; temperature: number },
-  ): ScoredRows {
+  score(pass: Pass, work: ScoreWork & { temperature: number }): ScoredRows {
+    const rows = this.begin(pass, work);
+    for (const chunk of this.head.chunks(work.places.length)) {
+      this.scoreChunk(pass, rows, chunk, work);
+    }
+    return rows;
+  }
+
+  /** Records the gathering of the hidden states; {@linkcode scoreChunk} fills in the scores. */
+  begin(pass: Pass, work: ScoreWork): ScoredRows {
     const { arena, prefix } = this;
     const N = work.places.length;
     const index = upload(arena, `${prefix}.places`, work.places, "u32");
     const targets = upload(arena, `${prefix}.targets`, work.targets, "u32");
     const hidden = arena.take(`${prefix}.hidden`, [N, work.hidden.columnCount]);
     gatherRows(pass, { source: work.hidden, index, out: hidden });
-    const logprobs = arena.take(`${prefix}.logprobs`, [N]);
-    const lse = arena.take(`${prefix}.lse`, [N]);
-    const entropy = arena.take(`${prefix}.entropy`, [N]);
-    for (const { from, to } of this.head.chunks(N)) {
-      tokenLogprobsForward(pass, {
-        logits: this.head.logits(pass, hidden.rows(from, to)),
-        targets: targets.rows(from, to),
-        logprobs: logprobs.rows(from, to),
-        lse: lse.rows(from, to),
-        entropy: entropy.rows(from, to),
-      }, { temperature: work.temperature });
-    }
+    const [logprobs, lse, entropy] = ["logprobs", "lse", "entropy"]
+      .map((name) => arena.take(`${prefix}.${name}`, [N]));
     return { hidden, targets, logprobs, lse, entropy };
+  }
+
+  /** Records the scores of one of the head's chunks and returns its logits, which the next chunk overwrites. */
+  scoreChunk(
+    pass: Pass,
+    { hidden, targets, logprobs, lse, entropy }: ScoredRows,
+    { from, to }: { from: number; to: number },
+    { temperature }: { temperature: number },
+  ): Tensor {
+    const logits = this.head.logits(pass, hidden.rows(from, to));
+    tokenLogprobsForward(pass, {
+      logits,
+      targets: targets.rows(from, to),
+      logprobs: logprobs.rows(from, to),
+      lse: lse.rows(from, to),
+      entropy: entropy.rows(from, to),
+    }, { temperature });
+    return logits;
   }
 }

@@ -36,19 +36,20 @@ export async function scoreRollout(
   const targets = tokens.map(({ id }) => id);
 
   const pass = gpu.record("score");
-  const score = (model: CausalLM) => {
-    const hidden = model.forward(pass, model.upload(rollout));
+  const begin = (model: CausalLM) => {
     const head = new ScoreHead(model.arena, model.head, "score");
-    return head.score(pass, { hidden, places, targets, temperature });
+    const hidden = model.forward(pass, model.upload(rollout));
+    return { head, rows: head.begin(pass, { hidden, places, targets }) };
   };
-  const ours = score(policy);
-  const theirs = score(reference);
+  const { head, rows: ours } = begin(policy);
+  const { head: refHead, rows: theirs } = begin(reference);
   const values = policy.hasValueHead ? [valueForward(policy.context(pass), ours.hidden)] : [];
   const kl = policy.arena.take("score.kl", [tokens.length]);
-  for (const { from, to } of policy.head.chunks(tokens.length)) {
+  for (const chunk of policy.head.chunks(tokens.length)) {
+    const { from, to } = chunk;
     klForward(pass, {
-      logits: policy.head.logits(pass, ours.hidden.rows(from, to)),
-      refLogits: reference.head.logits(pass, theirs.hidden.rows(from, to)),
+      logits: head.scoreChunk(pass, ours, chunk, { temperature }),
+      refLogits: refHead.scoreChunk(pass, theirs, chunk, { temperature }),
       lse: ours.lse.rows(from, to),
       refLse: theirs.lse.rows(from, to),
       kl: kl.rows(from, to),

@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { casesOf } from "../helpers/cases.ts";
-import { endedByStop, responseLength, responseMask } from "../../train/response.ts";
+import { endedByStop, responseLength } from "../../model/stop.ts";
+import { responseMask } from "../../train/response.ts";
 
 for (
   const { name, options, input, expected } of casesOf<
