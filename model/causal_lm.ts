@@ -1,4 +1,3 @@
-import type { ModelFolder } from "../weights/folder.ts";
 import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
 import type { Gpt2Config } from "./config.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
@@ -126,15 +125,6 @@ export class CausalLM implements Disposable {
    */
   savePretrained(folder: string): Promise<void> {
     return saveCausalLM(this, folder);
-  }
-
-  /** Overwrites the parameters with those of a folder; see `loadCausalLM`. */
-  async load(folder: ModelFolder, names: ReadonlyMap<string, string>): Promise<void> {
-    for (const { name, shape } of this.layout.specs) {
-      const stored = names.get(name);
-      if (stored === undefined) continue;
-      this.gpu.write(this.values.get(name), await folder.readTensor(stored, shape));
-    }
   }
 
   /** Frees the model's memory. */

@@ -2,10 +2,11 @@ import { join } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { ModelFolderError } from "../weights/errors.ts";
-import { type ModelFolder, openModelFolder } from "../weights/folder.ts";
+import { openModelFolder } from "../weights/folder.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { CausalLM } from "./causal_lm.ts";
 import { type Gpt2Config, parseGpt2Config, toHuggingFaceConfig } from "./config.ts";
+import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
 import { readTokenizer, type TextCodec } from "./tokenizer.ts";
 
 /** What is kept of a model's folder beside its numbers and its tokenizer. */
@@ -16,8 +17,8 @@ export interface CausalLMFiles {
   generationConfig?: Uint8Array<ArrayBuffer>;
 }
 
-/** The prefix that `GPT2LMHeadModel` puts before the trunk's names, and the original checkpoint does not. */
-const PREFIX = "transformer.";
+/** `GPT2LMHeadModel` puts a prefix before the trunk's names; the original checkpoint does not. */
+const NAMES: CheckpointNames = { prefix: "transformer.", heads: /^(v_head|lm_head)\./ };
 
 /** Tensors of old checkpoints that are no parameters: the causal mask and its fill value. */
 const MASK_BUFFER = /\.attn\.(bias|masked_bias)$/;
@@ -53,7 +54,20 @@ export async function loadCausalLM(
   const files = { config: folder.config, ...(generationConfig && { generationConfig }) };
   const model = new CausalLM(gpu, { config, tokenizer, train, valueHead, files });
   try {
-    await model.load(folder, storedNames(folder, model, path));
+    const storesValueHead = folder.tensors.has("v_head.summary.weight");
+    await readParameters(folder, {
+      gpu,
+      values: model.values,
+      // A new value head starts from zero.
+      specs: model.layout.specs.filter(({ name }) =>
+        storesValueHead || !name.startsWith("v_head.")
+      ),
+      names: NAMES,
+      ignored: (name) =>
+        MASK_BUFFER.test(name) || (name === "lm_head.weight" && config.tieWordEmbeddings) ||
+        (name.startsWith("v_head.") && !valueHead),
+      kind: "a GPT-2",
+    });
   } catch (error) {
     model[Symbol.dispose]();
     throw error;
@@ -85,14 +99,7 @@ export function initCausalLM(
 
 /** Writes a folder that `transformers` loads; see `CausalLM.savePretrained`. */
 export async function saveCausalLM(model: CausalLM, path: string): Promise<void> {
-  const { gpu, layout, values, config, files, tokenizer } = model;
-  const tensors = layout.specs
-    .map(({ name, shape }) => ({
-      name: /^(v_head|lm_head)\./.test(name) ? name : PREFIX + name,
-      shape,
-      data: () => gpu.read(values.get(name)),
-    }))
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  const { gpu, values, config, files, tokenizer } = model;
   const configJson = toHuggingFaceConfig(config, files.config);
   await writeFolderAtomic(path, async (folder) => {
     await writeFileAtomic(join(folder, "config.json"), JSON.stringify(configJson, null, 2) + "\n");
@@ -103,35 +110,15 @@ export async function saveCausalLM(model: CausalLM, path: string): Promise<void>
     for (const [name, bytes] of Object.entries(tokenizer.files)) {
       await writeFileAtomic(join(folder, name), bytes);
     }
-    await writeSafetensors(join(folder, "model.safetensors"), tensors);
+    await writeSafetensors(
+      join(folder, "model.safetensors"),
+      storedTensors({ gpu, values, names: NAMES }),
+    );
   });
 }
 
 function generationConfig({ bosTokenId, eosTokenId }: Gpt2Config) {
   return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
-}
-
-/** Our names to the file's, every one accounted for. */
-function storedNames(folder: ModelFolder, model: CausalLM, path: string): Map<string, string> {
-  const names = new Map<string, string>();
-  for (const { name } of model.layout.specs) {
-    const stored = [PREFIX + name, name].find((candidate) => folder.tensors.has(candidate));
-    if (stored === undefined && name.startsWith("v_head.")) continue; // a new one starts from zero
-    names.set(name, stored ?? PREFIX + name);
-  }
-  const known = new Set(names.values());
-  for (const stored of folder.tensors.keys()) {
-    if (known.has(stored) || MASK_BUFFER.test(stored)) continue;
-    if (stored === "lm_head.weight" && model.config.tieWordEmbeddings) continue;
-    if (stored.startsWith("v_head.") && !model.hasValueHead) continue;
-    const file = join(path, "model.safetensors");
-    throw new ModelFolderError(
-      `Cannot load ${file}: tensor ${JSON.stringify(stored)} is not part of a GPT-2; ` +
-        "use a GPT-2 checkpoint",
-      { path: file },
-    );
-  }
-  return names;
 }
 
 function checkVocabulary(tokenizer: TextCodec, { vocabSize }: Gpt2Config, path: string): void {

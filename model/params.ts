@@ -1,9 +1,23 @@
 import { type Gpu, type Pass, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
 
-/** Name and shape of one parameter tensor. */
+/** Name and shape of one parameter tensor. The weight of a linear layer is (in, out). */
 export interface ParameterSpec {
   name: string;
   shape: readonly number[];
+  /**
+   * How it lies in a checkpoint: one tensor of the same name and shape, if absent; several lie side by side
+   * along the last axis here, as queries, keys and values do in (C, 3C).
+   */
+  stored?: readonly StoredTensor[];
+}
+
+/** A tensor of a checkpoint that holds a parameter or a part of one. */
+export interface StoredTensor {
+  name: string;
+  /** In the checkpoint. */
+  shape: readonly number[];
+  /** A matrix that the checkpoint keeps as torch's nn.Linear does, (out, in). */
+  transposed?: boolean;
 }
 
 /** A piece of the flat parameters that one binding can cover, for kernels that treat all alike. */

@@ -1,0 +1,137 @@
+/**
+ * Parameters in and out of checkpoints: the one place that knows that a file may name them with a prefix,
+ * keep a matrix transposed, or keep apart what lies side by side here.
+ */
+
+import { type Gpu, sizeOf } from "../kernels/runtime/mod.ts";
+import { ModelFolderError } from "../weights/errors.ts";
+import type { ModelFolder } from "../weights/folder.ts";
+import type { TensorToWrite } from "../weights/safetensors.ts";
+import type { FlatTensors, ParameterSpec, StoredTensor } from "./params.ts";
+
+/** How the files of an architecture name what they hold. */
+export interface CheckpointNames {
+  /** Stands before the trunk's names, but not in files that hold a trunk alone. */
+  prefix: string;
+  /** Names that never have it: those of the heads. */
+  heads: RegExp;
+}
+
+/** What {@linkcode readParameters} reads, and where it puts it. */
+export interface ReadOptions {
+  gpu: Gpu;
+  /** Overwritten where `specs` say so. */
+  values: FlatTensors;
+  /** The parameters to read; all of `values` by default. */
+  specs?: readonly ParameterSpec[];
+  names: CheckpointNames;
+  /** Whether a tensor of the file that is none of `specs` may be left out; by default none may. */
+  ignored?: (name: string) => boolean;
+  /** What the file should hold, for error messages: "a GPT-2". */
+  kind: string;
+}
+
+/**
+ * Overwrites parameters with those of a model folder; every tensor in the file must be accounted for.
+ *
+ * @throws {ModelFolderError} If a tensor is missing, has the wrong shape, or is not known.
+ * @throws {SafetensorsError} If the numbers of one cannot be read.
+ */
+export async function readParameters(folder: ModelFolder, options: ReadOptions): Promise<void> {
+  const { gpu, values, specs = values.layout.specs, names } = options;
+  const nameIn = (part: StoredTensor): string => {
+    const full = storedName(part, names);
+    return folder.tensors.has(part.name) && !folder.tensors.has(full) ? part.name : full;
+  };
+  expectKnown(folder, new Set(specs.flatMap(partsOf).map(nameIn)), options);
+  for (const spec of specs) {
+    const parts = [];
+    for (const part of partsOf(spec)) {
+      parts.push({ part, data: await folder.readTensor(nameIn(part), part.shape) });
+    }
+    gpu.write(values.get(spec.name), joined(spec, parts));
+  }
+}
+
+/** Parameters as a checkpoint has them, ordered by name; each is read from the GPU when its turn comes. */
+export function storedTensors(
+  { gpu, values, names }: { gpu: Gpu; values: FlatTensors; names: CheckpointNames },
+): TensorToWrite[] {
+  return values.layout.specs
+    .flatMap((spec) =>
+      partsOf(spec).map((part) => ({
+        name: storedName(part, names),
+        shape: part.shape,
+        data: async () => partOf(spec, part, await gpu.read(values.get(spec.name))),
+      }))
+    )
+    .sort((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+function partsOf({ name, shape, stored }: ParameterSpec): readonly StoredTensor[] {
+  return stored ?? [{ name, shape }];
+}
+
+function storedName({ name }: StoredTensor, { prefix, heads }: CheckpointNames): string {
+  return heads.test(name) ? name : prefix + name;
+}
+
+function expectKnown(
+  folder: ModelFolder,
+  known: ReadonlySet<string>,
+  { ignored = () => false, kind }: ReadOptions,
+): void {
+  for (const name of folder.tensors.keys()) {
+    if (known.has(name) || ignored(name)) continue;
+    const path = `${folder.path}/model.safetensors`;
+    throw new ModelFolderError(
+      `Cannot load ${path}: tensor ${JSON.stringify(name)} is not part of ${kind}; ` +
+        `use the checkpoint of ${kind}`,
+      { path },
+    );
+  }
+}
+
+/** The parts of a parameter, side by side. */
+function joined(
+  spec: ParameterSpec,
+  parts: readonly { part: StoredTensor; data: Float32Array<ArrayBuffer> }[],
+): Float32Array<ArrayBuffer> {
+  if (!spec.stored) return parts[0].data;
+  const whole = new Float32Array(sizeOf(spec.shape));
+  for (const { part, data } of parts) {
+    eachElement(spec, part, (inPart, inWhole) => whole[inWhole] = data[inPart]);
+  }
+  return whole;
+}
+
+/** One part of a parameter, as the checkpoint has it. */
+function partOf(
+  spec: ParameterSpec,
+  part: StoredTensor,
+  whole: Float32Array<ArrayBuffer>,
+): Float32Array<ArrayBuffer> {
+  if (!spec.stored) return whole;
+  const data = new Float32Array(sizeOf(part.shape));
+  eachElement(spec, part, (inPart, inWhole) => data[inPart] = whole[inWhole]);
+  return data;
+}
+
+/** Where each element of a part lies in the part and in the whole parameter. */
+function eachElement(
+  { shape, stored = [] }: ParameterSpec,
+  part: StoredTensor,
+  visit: (inPart: number, inWhole: number) => void,
+): void {
+  const widthOf = ({ shape, transposed }: StoredTensor) => transposed ? shape[0] : shape.at(-1)!;
+  const columns = shape.at(-1)!;
+  const rows = sizeOf(shape) / columns;
+  const width = widthOf(part);
+  const left = stored.slice(0, stored.indexOf(part)).reduce((sum, p) => sum + widthOf(p), 0);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < width; column++) {
+      const inPart = part.transposed ? column * rows + row : row * width + column;
+      visit(inPart, row * columns + left + column);
+    }
+  }
+}
