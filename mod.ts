@@ -43,12 +43,8 @@ export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
 
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
-export {
-  type Gpt2Activation,
-  type Gpt2Config,
-  ModelConfigError,
-  parseGpt2Config,
-} from "./model/config.ts";
+export { type Gpt2Activation, type Gpt2Config, parseGpt2Config } from "./model/config.ts";
+export { ModelConfigError } from "./model/config_json.ts";
 export type { GenerateOptions, Generation } from "./model/generate.ts";
 export {
   type CausalLMFiles,

@@ -1,5 +1,7 @@
 /** What a GPT-2 is made of: read from `config.json`, checked once, written back. */
 
+import { ConfigReader, sortedKeys } from "./config_json.ts";
+
 /** How the MLP's activation is computed: by tanh, as GPT-2's own, or by the error function. */
 export type Gpt2Activation = "gelu_new" | "gelu";
 
@@ -30,20 +32,8 @@ export interface Gpt2Config {
   readonly initializerRange: number;
 }
 
-/** A `config.json` that does not describe a model this program has. */
-export class ModelConfigError extends RangeError {
-  override name = "ModelConfigError";
-  /** The file it comes from. */
-  readonly source: string;
-
-  constructor(message: string, source: string) {
-    super(message);
-    this.source = source;
-  }
-}
-
 /** Classes of transformers whose files hold a GPT-2 language model; the second has no own head. */
-const ARCHITECTURES = ["GPT2LMHeadModel", "GPT2Model"];
+const LANGUAGE_MODELS = ["GPT2LMHeadModel", "GPT2Model"];
 
 /** Switches of transformers' GPT2Config that change the result, with the one value that is supported. */
 const FIXED_OPTIONS = {
@@ -64,17 +54,18 @@ const DEFAULT_TOKEN_ID = 50256;
  *
  * @param json What `config.json` holds.
  * @param source Its path, for error messages.
+ * @param names The classes of transformers that are accepted; those of language models by default.
  * @throws {ModelConfigError} If it is of another architecture, asks for something that is not
  * implemented, or a value is missing or impossible.
  */
-export function parseGpt2Config(json: unknown, source: string): Gpt2Config {
+export function parseGpt2Config(
+  json: unknown,
+  source: string,
+  names: readonly string[] = LANGUAGE_MODELS,
+): Gpt2Config {
   const read = new ConfigReader(json, source);
-  checkArchitecture(read);
-  for (const [key, supported] of Object.entries(FIXED_OPTIONS)) {
-    if (read.boolean(key, supported) !== supported) {
-      throw read.error(key, `${supported}; the other way is not supported`);
-    }
-  }
+  read.architecture({ type: "gpt2", names });
+  read.fixed(FIXED_OPTIONS);
 
   const vocabSize = read.positiveInteger("vocab_size");
   const nEmbd = read.positiveInteger("n_embd");
@@ -92,8 +83,8 @@ export function parseGpt2Config(json: unknown, source: string): Gpt2Config {
     layerNormEpsilon: read.positiveNumber("layer_norm_epsilon", 1e-5),
     activation: readActivation(read),
     tieWordEmbeddings: read.boolean("tie_word_embeddings", true),
-    bosTokenId: read.tokenId("bos_token_id", vocabSize),
-    eosTokenId: read.tokenId("eos_token_id", vocabSize),
+    bosTokenId: read.tokenId("bos_token_id", vocabSize, DEFAULT_TOKEN_ID),
+    eosTokenId: read.tokenId("eos_token_id", vocabSize, DEFAULT_TOKEN_ID),
     initializerRange: read.positiveNumber("initializer_range", 0.02),
   };
 }
@@ -108,7 +99,7 @@ export function toHuggingFaceConfig(
   original: unknown = {},
 ): Record<string, unknown> {
   const { torch_dtype: _replacedByDtype, ...kept } = original as Record<string, unknown>;
-  const written = {
+  return sortedKeys({
     ...FIXED_OPTIONS,
     attn_pdrop: 0.1,
     embd_pdrop: 0.1,
@@ -129,75 +120,11 @@ export function toHuggingFaceConfig(
     bos_token_id: config.bosTokenId,
     eos_token_id: config.eosTokenId,
     initializer_range: config.initializerRange,
-  };
-  return Object.fromEntries(Object.entries(written).sort(([a], [b]) => a < b ? -1 : 1));
-}
-
-function checkArchitecture(read: ConfigReader): void {
-  const { model_type: type, architectures } = read.json;
-  if (type !== "gpt2") {
-    throw read.error("model_type", '"gpt2"; other architectures are not supported yet');
-  }
-  const names = Array.isArray(architectures) ? architectures : [architectures ?? ARCHITECTURES[0]];
-  if (!names.some((name) => ARCHITECTURES.includes(name))) {
-    throw read.error("architectures", `${ARCHITECTURES.join(" or ")}; use a language model`);
-  }
+  });
 }
 
 function readActivation(read: ConfigReader): Gpt2Activation {
   const activation = read.json.activation_function ?? "gelu_new";
   if (activation === "gelu_new" || activation === "gelu") return activation;
   throw read.error("activation_function", '"gelu_new" or "gelu"; no other is supported');
-}
-
-/** Reads one value after the other from a parsed `config.json`. */
-class ConfigReader {
-  readonly json: Readonly<Record<string, unknown>>;
-  readonly #source: string;
-
-  constructor(json: unknown, source: string) {
-    if (typeof json !== "object" || json === null || Array.isArray(json)) {
-      const problem = "it is not a JSON object; use the file that save_pretrained wrote";
-      throw new ModelConfigError(`Cannot use ${source}: ${problem}`, source);
-    }
-    this.json = json as Record<string, unknown>;
-    this.#source = source;
-  }
-
-  /** "Cannot use config.json: n_head is 0, it must be <allowed>". */
-  error(key: string, allowed: string): ModelConfigError {
-    const value = this.json[key];
-    const found = value === undefined ? "missing" : JSON.stringify(value);
-    const message = `Cannot use ${this.#source}: ${key} is ${found}, it must be ${allowed}`;
-    return new ModelConfigError(message, this.#source);
-  }
-
-  positiveInteger(key: string, fallback?: number): number {
-    const value = this.json[key] ?? fallback;
-    if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
-    throw this.error(key, "a whole number above 0; use the file that was saved with the weights");
-  }
-
-  positiveNumber(key: string, fallback: number): number {
-    const value = this.json[key] ?? fallback;
-    if (Number.isFinite(value) && (value as number) > 0) return value as number;
-    throw this.error(key, "a number above 0; correct it");
-  }
-
-  boolean(key: string, fallback: boolean): boolean {
-    const value = this.json[key] ?? fallback;
-    if (typeof value === "boolean") return value;
-    throw this.error(key, "true or false; correct it");
-  }
-
-  /** Where the key is missing, the default, if the vocabulary has it. */
-  tokenId(key: string, vocabSize: number): number | null {
-    const fallback = DEFAULT_TOKEN_ID < vocabSize ? DEFAULT_TOKEN_ID : null;
-    const value = this.json[key] === undefined ? fallback : this.json[key];
-    if (value === null) return null;
-    if (Number.isSafeInteger(value) && 0 <= (value as number) && (value as number) < vocabSize) {
-      return value as number;
-    }
-    throw this.error(key, `a token id from 0 to ${vocabSize - 1}, or null; correct it`);
-  }
 }

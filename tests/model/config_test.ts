@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
-import { ModelConfigError, parseGpt2Config, toHuggingFaceConfig } from "../../model/config.ts";
+import { parseGpt2Config, toHuggingFaceConfig } from "../../model/config.ts";
+import { ModelConfigError } from "../../model/config_json.ts";
 
 const golden: Record<string, unknown> = JSON.parse(
   Deno.readTextFileSync("tests/fixtures/gpt2/config.json"),
