@@ -24,6 +24,8 @@ Deno.test("HeuristicReward counts strong and weak words alike", () => {
 Deno.test("HeuristicReward stays within [-10, 10]", () => {
   assertEquals(score(" wonderful".repeat(50)), 10);
   assertEquals(score(" awful".repeat(50)), -10);
+  assertEquals(score(" very good".repeat(50)), 7.5);
+  assertEquals(score(" not very good".repeat(50)), -5);
 });
 
 Deno.test("HeuristicReward is 0 without words", () => {
@@ -43,9 +45,40 @@ Deno.test("HeuristicReward reads words whatever their case and what surrounds th
 });
 
 Deno.test("HeuristicReward keeps apostrophes inside words, straight or curly", () => {
-  // If "don't" were two words, six would divide instead of five.
-  assertEquals(score(" i don't see good films"), 2);
-  assertEquals(score(" i don’t see good films"), 2);
+  // If "there's" were two words, six would divide instead of five.
+  assertEquals(score(" there's a good film here"), 2);
+  assertEquals(score(" there’s a good film here"), 2);
+});
+
+Deno.test("HeuristicReward lets a negation turn the next word of the list, three words on at most", () => {
+  for (const response of [" not good", " isn't that good", " isn’t good", " never a very good"]) {
+    assert(score(response) < 0, response);
+  }
+  assertEquals(score(" not good"), -score(" good"));
+  assertEquals(score(" never bad"), score(" good"));
+  assertEquals(score(" not a film of much good"), 0); // out of reach: -1 and 1
+  assertEquals(score(" not good good"), 0); // one negation, one word
+});
+
+Deno.test("HeuristicReward keeps a negation to its clause", () => {
+  assertEquals(score(" not for me, good"), 0); // -1 + 1
+  assertEquals(score(" not mine but good"), 0);
+  assertEquals(score(" not good but bad"), -4);
+});
+
+Deno.test("HeuristicReward counts a negation that turns nothing as negative", () => {
+  assertEquals(score(" it does not work"), -2);
+  assertEquals(score(" nothing"), -2);
+  assertEquals(score(" no no no no no"), -10);
+});
+
+Deno.test("HeuristicReward weighs a word by the one before it", () => {
+  assertEquals(score(" very good"), 3);
+  assertEquals(score(" slightly good"), 1);
+  assertEquals(score(" very bad"), -3);
+  assertEquals(score(" not very good"), -3);
+  assertEquals(score(" very"), 0);
+  assertEquals(score(" very much good"), 2); // not right before it
 });
 
 Deno.test("HeuristicReward does not take an object's own names for words of the list", () => {
