@@ -1,21 +1,19 @@
-import { attentionBackward, attentionForward } from "../kernels/attention.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
-import { embeddingBackward, embeddingForward, groupRows } from "../kernels/embedding.ts";
-import { geluBackward } from "../kernels/gelu.ts";
 import { kvStore } from "../kernels/kv_store.ts";
-import { matmul } from "../kernels/matmul.ts";
-import type { Arena, Tensor } from "../kernels/runtime/mod.ts";
+import type { Tensor } from "../kernels/runtime/mod.ts";
 import type { Gpt2Config } from "./config.ts";
-import {
-  gradsOf,
-  type LayerContext,
-  linearBackward,
-  norm,
-  normBackward,
-  type Slots,
-  slotsOf,
-} from "./layers.ts";
+import { embed, embedBackward, type EmbeddingTables } from "./embeddings.ts";
+import { type LayerContext, norm, normBackward, type Slots, slotsOf } from "./layers.ts";
 import type { ParameterSpec } from "./params.ts";
+import {
+  attendWithin,
+  attentionLayer,
+  attentionLayerBackward,
+  type AttentionNames,
+  mlp,
+  mlpBackward,
+  type MlpNames,
+} from "./sublayers.ts";
 import type { TokenBatch } from "./token_batch.ts";
 
 /** The keys and values of tokens seen so far, for decoding one token at a time. */
@@ -71,7 +69,7 @@ export function gpt2Forward(
   const { B, T } = batch;
   const { nEmbd: C, nHead: heads, nLayer, layerNormEpsilon: epsilon } = config;
 
-  let residual = embed(context, batch.ids, batch.positions, C); // (B*T, C)
+  let residual = embed(context, TABLES, batch); // (B*T, C)
   for (let l = 0; l < nLayer; l++) {
     const slots = slotsOf(arena, train ? `h${l}.` : "h.");
     residual = block(context, config, l, slots, residual, (qkv) => {
@@ -79,12 +77,7 @@ export function gpt2Forward(
         const { layers, position } = cache;
         kvStore(pass, { qkv: qkv.view([B, T, 3 * C]), cache: layers[l], position });
       }
-      const out = slots("attention", [B, T, C]);
-      const lse = slots("lse", [B, heads, T]);
-      attentionForward(pass, { qkv: qkv.view([B, T, 3 * C]), keys: batch.keys, out, lse }, {
-        heads,
-      });
-      return out.view([B * T, C]);
+      return attendWithin(context, slots, batch, qkv, { heads });
     });
   }
   return norm(context, slotsOf(arena, ""), { name: "ln_f", x: residual, out: "hidden", epsilon });
@@ -102,7 +95,7 @@ export function gpt2Decode(
   const { nEmbd: C, nHead: heads, nLayer, layerNormEpsilon: epsilon } = config;
   const slots = slotsOf(arena, "decode.");
 
-  let residual = embed(context, token.ids, token.positions, C); // (B, C)
+  let residual = embed(context, TABLES, token); // (B, C)
   for (let l = 0; l < nLayer; l++) {
     residual = block(context, config, l, slots, residual, (qkv) => {
       const { keys, position } = cache;
@@ -143,151 +136,74 @@ export function gpt2Backward(
   for (let l = nLayer - 1; l >= 0; l--) {
     blockBackward(context, config, l, batch, streamOf(l - 1), dresidual);
   }
-  embedBackward(context, batch, dresidual);
+  embedBackward(context, TABLES, batch, dresidual);
 }
 
-/** `wte[ids] + wpe[positions]`: (N, C). */
-function embed(
-  { pass, values, arena }: LayerContext,
-  ids: Tensor<"u32">,
-  positions: Tensor<"u32">,
-  C: number,
-): Tensor {
-  const out = arena.take("embedded", [ids.size, C]);
-  const wte = values.get("wte.weight");
-  const wpe = values.get("wpe.weight");
-  embeddingForward(pass, { ids, positions, wte, wpe, out });
-  return out;
+const TABLES: EmbeddingTables = { tokens: "wte", positions: "wpe" };
+
+function attentionNames(l: number): AttentionNames {
+  return { qkv: `h.${l}.attn.c_attn`, proj: `h.${l}.attn.c_proj` };
 }
 
-function embedBackward(context: LayerContext, { host }: TokenBatch, dout: Tensor): void {
-  const grads = gradsOf(context);
-  for (const [table, rows] of [["wte", host.ids], ["wpe", host.positions]] as const) {
-    const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask));
-    embeddingBackward(context.pass, { dout, groups, dtable: grads.get(`${table}.weight`) });
-  }
-}
-
-function uploadGroups(arena: Arena, table: string, groups: ReturnType<typeof groupRows>) {
-  const upload = (name: string, data: Uint32Array) => {
-    const tensor = arena.take(`${table}.${name}`, [data.length], "u32");
-    arena.gpu.write(tensor, data);
-    return tensor;
-  };
-  return {
-    order: upload("order", groups.order),
-    starts: upload("starts", groups.starts),
-    lengths: upload("lengths", groups.lengths),
-    targets: upload("targets", groups.targets),
-  };
+function mlpNames(l: number): MlpNames {
+  return { fc: `h.${l}.mlp.c_fc`, proj: `h.${l}.mlp.c_proj` };
 }
 
 /** A transformer block: attention and MLP, each behind a layer norm and added to the residual stream. */
 function block(
   context: LayerContext,
-  config: Gpt2Config,
+  { layerNormEpsilon: epsilon, activation }: Gpt2Config,
   l: number,
   slots: Slots,
   residual: Tensor,
   attend: (qkv: Tensor) => Tensor,
 ): Tensor {
-  const { pass, values } = context;
-  const { nEmbd: C, nInner: F, layerNormEpsilon: epsilon, activation } = config;
-  const N = residual.rowCount;
-  const weight = (name: string) => values.get(`h.${l}.${name}.weight`);
-  const bias = (name: string) => values.get(`h.${l}.${name}.bias`);
-
   const ln1 = norm(context, slots, { name: `h.${l}.ln_1`, x: residual, out: "ln1", epsilon });
-  const qkv = slots("qkv", [N, 3 * C]);
-  matmul(pass, { a: ln1, b: weight("attn.c_attn"), bias: bias("attn.c_attn"), out: qkv });
-  const attention = attend(qkv);
-  const middle = slots("middle", [N, C]);
-  matmul(pass, {
-    a: attention,
-    b: weight("attn.c_proj"),
-    bias: bias("attn.c_proj"),
+  const middle = attentionLayer(context, slots, attentionNames(l), {
+    x: ln1,
     residual,
-    out: middle,
+    out: "middle",
+    attend,
   });
-
   const ln2 = norm(context, slots, { name: `h.${l}.ln_2`, x: middle, out: "ln2", epsilon });
-  const fc = slots("fc", [N, F]); // before the activation
-  const activated = slots("activated", [N, F]);
-  matmul(pass, {
-    a: ln2,
-    b: weight("mlp.c_fc"),
-    bias: bias("mlp.c_fc"),
-    preactivation: fc,
-    out: activated,
-  }, { activation });
-  const out = slots("residual", [N, C]);
-  matmul(pass, {
-    a: activated,
-    b: weight("mlp.c_proj"),
-    bias: bias("mlp.c_proj"),
-    residual: middle,
-    out,
-  });
-  return out;
+  const tensors = { x: ln2, residual: middle, out: "residual" };
+  return mlp(context, slots, mlpNames(l), tensors, { activation });
 }
 
 /** Backward of `block`: `dresidual` (N, C) comes in as the gradient of its output, leaves as of its input. */
 function blockBackward(
   context: LayerContext,
-  config: Gpt2Config,
+  { nHead: heads, activation }: Gpt2Config,
   l: number,
-  { B, T, keys }: TokenBatch,
+  batch: TokenBatch,
   residual: Tensor,
   dresidual: Tensor,
 ): void {
-  const { pass, arena } = context;
-  const { nEmbd: C, nInner: F, nHead: heads, activation: kind } = config;
-  const N = B * T;
-  const slots = slotsOf(arena, `h${l}.`);
-  const scratch = slotsOf(arena, "d");
-  const dnormed = scratch("normed", [N, C]);
+  const slots = slotsOf(context.arena, `h${l}.`);
+  const { shape } = residual; // (N, C)
+  const dnormed = context.arena.take("dnormed", shape);
 
-  const dactivated = scratch("activated", [N, F]);
-  const x = slots("activated", [N, F]);
-  linearBackward(context, { name: `h.${l}.mlp.c_proj`, x, dout: dresidual, dx: dactivated });
-  geluBackward(pass, { x: slots("fc", [N, F]), dout: dactivated }, { kind });
-  linearBackward(context, {
-    name: `h.${l}.mlp.c_fc`,
-    x: slots("ln2", [N, C]),
-    dout: dactivated,
-    dx: dnormed,
-  });
+  mlpBackward(
+    context,
+    slots,
+    mlpNames(l),
+    { x: slots("ln2", shape), dout: dresidual, dx: dnormed },
+    { activation },
+  );
   normBackward(context, slots, {
     name: `h.${l}.ln_2`,
-    x: slots("middle", [N, C]),
+    x: slots("middle", shape),
     out: "ln2",
     dout: dnormed,
     dx: dresidual,
   });
-
-  const dattention = scratch("attention", [B, T, C]);
-  linearBackward(context, {
-    name: `h.${l}.attn.c_proj`,
-    x: slots("attention", [N, C]),
-    dout: dresidual,
-    dx: dattention.view([N, C]),
-  });
-  const dqkv = scratch("qkv", [B, T, 3 * C]);
-  attentionBackward(pass, {
-    qkv: slots("qkv", [B, T, 3 * C]),
-    keys,
-    out: slots("attention", [B, T, C]),
-    lse: slots("lse", [B, heads, T]),
-    dout: dattention,
-    delta: scratch("delta", [B, heads, T]),
-    dqkv,
-  }, { heads });
-  linearBackward(context, {
-    name: `h.${l}.attn.c_attn`,
-    x: slots("ln1", [N, C]),
-    dout: dqkv.view([N, 3 * C]),
-    dx: dnormed,
-  });
+  attentionLayerBackward(
+    context,
+    slots,
+    attentionNames(l),
+    { x: slots("ln1", shape), dout: dresidual, dx: dnormed, batch },
+    { heads },
+  );
   normBackward(context, slots, {
     name: `h.${l}.ln_1`,
     x: residual,

@@ -1,13 +1,13 @@
 import type { Arena, Dtype, Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { columnSum, columnSumPartials } from "../kernels/column_sum.ts";
 import { layerNormBackward, layerNormForward, layerNormPartials } from "../kernels/layer_norm.ts";
-import { matmul } from "../kernels/matmul.ts";
+import { matmul, type MatmulOptions } from "../kernels/matmul.ts";
 import type { FlatTensors } from "./params.ts";
 
 /** What a layer needs to record itself: where to, its numbers, its memory. */
 export interface LayerContext {
   pass: Pass;
-  /** Parameters by their checkpoint names. */
+  /** Parameters by name. */
   values: FlatTensors;
   /** Gradients, added to by backward passes; absent in a frozen model. */
   grads?: FlatTensors | undefined;
@@ -74,8 +74,32 @@ export function normBackward(
   });
 }
 
+/** The tensors of {@linkcode linear}: N rows. */
+export interface LinearTensors {
+  /** Of the parameters: `name.weight` (in, out) and `name.bias` (out). */
+  name: string;
+  /** (N, in) */
+  x: Tensor;
+  /** (N, out) */
+  out: Tensor;
+  /** (N, out), added after the activation. */
+  residual?: Tensor;
+  /** (N, out), overwritten with what the activation is applied to. */
+  preactivation?: Tensor;
+}
+
+/** Overwrites `out` with `activation(x W + b) + residual`. */
+export function linear(
+  { pass, values }: LayerContext,
+  { name, x, ...tensors }: LinearTensors,
+  options: Pick<MatmulOptions, "activation"> = {},
+): void {
+  const [b, bias] = [values.get(`${name}.weight`), values.get(`${name}.bias`)];
+  matmul(pass, { a: x, b, bias, ...tensors }, options);
+}
+
 /**
- * Backward of `out = x W + b`, W as GPT-2's Conv1D stores it: (in, out).
+ * Backward of {@linkcode linear} without activation and residual.
  *
  * Overwrites `dx`; adds to the gradients of weight and bias.
  */

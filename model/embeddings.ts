@@ -1,0 +1,54 @@
+import { embeddingBackward, embeddingForward, groupRows } from "../kernels/embedding.ts";
+import type { Arena, Tensor } from "../kernels/runtime/mod.ts";
+import { gradsOf, type LayerContext } from "./layers.ts";
+import type { TokenBatch } from "./token_batch.ts";
+
+/** The names of the two tables that are added up. */
+export interface EmbeddingTables {
+  /** (V, C) by token id. */
+  tokens: string;
+  /** (P, C) by position. */
+  positions: string;
+}
+
+/** The embedding of each token plus that of its position: (N, C), in the arena's slot `embedded`. */
+export function embed(
+  { pass, values, arena }: LayerContext,
+  tables: EmbeddingTables,
+  { ids, positions }: { ids: Tensor<"u32">; positions: Tensor<"u32"> },
+): Tensor {
+  const wte = values.get(`${tables.tokens}.weight`);
+  const wpe = values.get(`${tables.positions}.weight`);
+  const out = arena.take("embedded", [ids.size, wte.columnCount]);
+  embeddingForward(pass, { ids, positions, wte, wpe, out });
+  return out;
+}
+
+/** Backward of {@linkcode embed}: adds to the gradients of both tables, padding left out. */
+export function embedBackward(
+  context: LayerContext,
+  tables: EmbeddingTables,
+  { host }: TokenBatch,
+  dout: Tensor,
+): void {
+  const grads = gradsOf(context);
+  for (const [table, rows] of [["tokens", host.ids], ["positions", host.positions]] as const) {
+    const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask));
+    const dtable = grads.get(`${tables[table]}.weight`);
+    embeddingBackward(context.pass, { dout, groups, dtable });
+  }
+}
+
+function uploadGroups(arena: Arena, table: string, groups: ReturnType<typeof groupRows>) {
+  const upload = (name: string, data: Uint32Array) => {
+    const tensor = arena.take(`${table}.${name}`, [data.length], "u32");
+    arena.gpu.write(tensor, data);
+    return tensor;
+  };
+  return {
+    order: upload("order", groups.order),
+    starts: upload("starts", groups.starts),
+    lengths: upload("lengths", groups.lengths),
+    targets: upload("targets", groups.targets),
+  };
+}
