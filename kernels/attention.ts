@@ -13,11 +13,13 @@ export interface AttentionOptions {
   heads: number;
   /** Whether a query sees only keys at its own column and before (default true). */
   causal?: boolean;
+  /** How many columns back a query sees, its own included; 0, the default, for all. */
+  window?: number;
   /** Factor of the scores before the softmax; 1 / sqrt(C / heads) by default. */
   scale?: number;
 }
 
-const params = { T: "u32", heads: "u32", causal: "u32", scale: "f32" } as const;
+const params = { T: "u32", heads: "u32", causal: "u32", window: "u32", scale: "f32" } as const;
 const consts = { HEAD_SIZE: 64 };
 
 const forward = byTile((tile, subgroups) =>
@@ -64,7 +66,8 @@ export const KERNELS: readonly Kernel[] = [forward, backwardQueries, backwardKey
  *
  * Sequence b attends to its key columns in [keys[b, 0], keys[b, 1]): what lies before is left padding, what lies
  * after right padding. A query without any key to attend to gives zeros in `out` and `lse`. A row's bits depend on
- * neither the padding around it nor the other rows. No (T, T) matrix is stored.
+ * neither the padding around it nor the other rows. No (T, T) matrix is stored, and keys that a `window` hides from
+ * all queries of a workgroup cost nothing.
  *
  * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
  * @param tensors.qkv (B, T, 3C) queries, keys, values, each with the NH heads side by side.
@@ -161,14 +164,14 @@ function byTile<K>(make: (tile: string, subgroups: boolean) => K): { workgroup: 
 
 /** The way to share a tile, and all of a dispatch but its tensors: a lane for each of the B x NH x T rows. */
 function plan({ gpu }: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
-  const { heads, causal = true, scale = 1 / Math.sqrt(headSize) } = options;
+  const { heads, causal = true, window = 0, scale = 1 / Math.sqrt(headSize) } = options;
   // On a CPU the registers of another lane are much nearer than workgroup memory; on a GPU they are not.
   const tile = gpu.software && gpu.subgroupSize > 0 ? "subgroup" : "workgroup";
   const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
   const rows = Math.min(16, headRowsIn(4096, headSize)); // of each of the two tensors in a tile
   return {
     tile,
-    params: { T, heads, causal: Number(causal), scale },
+    params: { T, heads, causal: Number(causal), window: Math.min(window || T, T), scale },
     constants: { WORKGROUP_SIZE: lanes, ...(tile === "workgroup" && { TILE: rows }) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [Math.ceil(T / lanes), heads, B],

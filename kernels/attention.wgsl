@@ -6,7 +6,7 @@
 
 override WORKGROUP_SIZE: u32 = 64;
 
-struct Params { T: u32, heads: u32, causal: u32, scale: f32 }
+struct Params { T: u32, heads: u32, causal: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;        // (B, T, 3C)
 @group(0) @binding(2) var<storage, read> keys: array<u32>;         // (B, 2)
@@ -37,6 +37,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let end = min(keys[2 * group.z + 1], params.T);
   let t = group.x * WORKGROUP_SIZE + lane;
   let visible = select(end, min(end, t + 1), params.causal != 0); // one past the last key of this row
+  let earliest = first_key(t, params.window, first);
   let stop = select(end, min(end, (group.x + 1) * WORKGROUP_SIZE), params.causal != 0); // and of every row here
 
   var q: array<vec4f, HEAD_VEC4>;
@@ -46,7 +47,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   for (var c = 0u; c < HEAD_VEC4; c++) {
     q[c] = params.scale * load_qkv(batch + min(t, params.T - 1), 0, head, c);
   }
-  for (var start = first; start < stop; start += TILE) {
+  for (var start = first_key(group.x * WORKGROUP_SIZE, params.window, first); start < stop; start += TILE) {
     tile_begin();
     for (var step = 0u; step < tile_steps(); step++) {
       let slot = tile_slot(step, lane);
@@ -57,7 +58,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var j = 0u; j < min(TILE, stop - start); j++) {
       var products = vec4f();
       for (var c = 0u; c < HEAD_VEC4; c++) { products += q[c] * tile_a(j, c); }
-      let seen = start + j < visible;
+      let seen = start + j >= earliest && start + j < visible;
       let score = select(LOWEST, sum4(products), seen);
       if (score > peak) {
         let shrink = exp(peak - score);

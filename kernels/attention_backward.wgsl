@@ -6,7 +6,7 @@
 
 override WORKGROUP_SIZE: u32 = 64;
 
-struct Params { T: u32, heads: u32, causal: u32, scale: f32 }
+struct Params { T: u32, heads: u32, causal: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;          // (B, T, 3C)
 @group(0) @binding(2) var<storage, read> keys: array<u32>;           // (B, 2)
@@ -53,6 +53,7 @@ fn backward_queries(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
   let t = group.x * WORKGROUP_SIZE + lane;
   let row = min(t, params.T - 1);
   let visible = select(end, min(end, t + 1), params.causal != 0);
+  let earliest = first_key(t, params.window, first);
   let stop = select(end, min(end, (group.x + 1) * WORKGROUP_SIZE), params.causal != 0);
   let lse = saved_lse[(group.z * params.heads + head) * params.T + row];
 
@@ -65,7 +66,7 @@ fn backward_queries(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
     dy[c] = load_dout(batch + row, head, c);
     row_delta += dot(dy[c], load_out(batch + row, head, c));
   }
-  for (var start = first; start < stop; start += TILE) {
+  for (var start = first_key(group.x * WORKGROUP_SIZE, params.window, first); start < stop; start += TILE) {
     tile_begin();
     for (var step = 0u; step < tile_steps(); step++) {
       let slot = tile_slot(step, lane);
@@ -80,7 +81,8 @@ fn backward_queries(@builtin(workgroup_id) group: vec3u, @builtin(local_invocati
         score += q[c] * tile_a(j, c);
         dweight += dy[c] * tile_b(j, c);
       }
-      let weight = exp(select(LOWEST, sum4(score), start + j < visible) - lse);
+      let seen = start + j >= earliest && start + j < visible;
+      let weight = exp(select(LOWEST, sum4(score), seen) - lse);
       let dscore = params.scale * weight * (sum4(dweight) - row_delta);
       for (var c = 0u; c < HEAD_VEC4; c++) { dq[c] += dscore * tile_a(j, c); }
     }
@@ -102,7 +104,9 @@ fn backward_keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
   let row = min(column, params.T - 1);
   let valid = column >= first && column < end;
   let seen_from = select(0, column, params.causal != 0); // the first query that looks here
-  let stop = select(0, params.T, group_column < end && group_column + WORKGROUP_SIZE > first); // none if all is padding
+  let seen_to = column + params.window; // one past the last
+  let last = min(params.T, group_column + WORKGROUP_SIZE - 1 + params.window);
+  let stop = select(0, last, group_column < end && group_column + WORKGROUP_SIZE > first); // none if all is padding
   let scalars = (group.z * params.heads + head) * params.T;
 
   var k: array<vec4f, HEAD_VEC4>;
@@ -130,7 +134,8 @@ fn backward_keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_
         dweight += v[c] * tile_b(j, c);
       }
       let numbers = numbers_of(j); // log-sum-exp and delta of the query
-      let weight = exp(select(LOWEST, sum4(score), valid && start + j >= seen_from) - numbers.x);
+      let seen = valid && start + j >= seen_from && start + j < seen_to;
+      let weight = exp(select(LOWEST, sum4(score), seen) - numbers.x);
       let dscore = params.scale * weight * (sum4(dweight) - numbers.y);
       for (var c = 0u; c < HEAD_VEC4; c++) {
         dk[c] += dscore * tile_a(j, c);

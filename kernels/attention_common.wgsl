@@ -6,6 +6,11 @@ const LOWEST: f32 = -1.0e38; // below any score; compilers may assume that there
 // A place in a tile: a row and one of its HEAD_VEC4 vec4s.
 struct Slot { row: u32, chunk: u32 }
 
+// The first key that the query in column t may see: not padding, and at most `window` columns back with its own.
+fn first_key(t: u32, window: u32, first: u32) -> u32 {
+  return max(first, t + 1 - min(t + 1, window));
+}
+
 fn sum4(x: vec4f) -> f32 {
   return x.x + x.y + x.z + x.w;
 }

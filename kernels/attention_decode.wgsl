@@ -2,7 +2,7 @@
 // head. Every lane attends to its share of the keys with an online softmax of its own; their results are joined
 // at the end.
 
-struct Params { columns: u32, heads: u32, scale: f32 }
+struct Params { columns: u32, heads: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;         // (B, 3C)
 @group(0) @binding(2) var<storage, read> cache: array<vec4f>;       // (B, columns, 2C)
@@ -37,7 +37,7 @@ fn store_out(b: u32, head: u32, chunk: u32, value: vec4f) {
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn decode(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.x;
-  let first = keys[2 * group.y];
+  let first = first_key(position[0], params.window, keys[2 * group.y]);
   let end = min(position[0] + 1, params.columns);
   let batch = group.y * params.columns;
 

@@ -17,6 +17,7 @@ interface Sizes {
   columns: number;
   prompt: number;
   first: number[];
+  window?: number;
 }
 
 const CASES: Record<string, Sizes> = {
@@ -29,6 +30,33 @@ const CASES: Record<string, Sizes> = {
     columns: 200,
     prompt: 197,
     first: [0, 70],
+  },
+  "a window of one token": {
+    B: 2,
+    heads: 1,
+    headSize: 4,
+    columns: 6,
+    prompt: 2,
+    first: [0, 4],
+    window: 1,
+  },
+  "a window, left padding within and before it": {
+    B: 3,
+    heads: 2,
+    headSize: 8,
+    columns: 43,
+    prompt: 20,
+    first: [0, 19, 30],
+    window: 13,
+  },
+  "a window wider than the cache": {
+    B: 1,
+    heads: 1,
+    headSize: 4,
+    columns: 5,
+    prompt: 3,
+    first: [1],
+    window: 4e9,
   },
   "odd head size": { B: 2, heads: 3, headSize: 5, columns: 17, prompt: 11, first: [2, 0] },
   "more channels than lanes": {
@@ -43,7 +71,7 @@ const CASES: Record<string, Sizes> = {
 
 /** Prefills a cache with a prompt, then decodes the remaining columns, one submit for all. */
 async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32Array[]> {
-  const { B, heads, headSize, columns, prompt } = sizes;
+  const { B, heads, headSize, columns, prompt, window = 0 } = sizes;
   const C = heads * headSize;
   const cache = gpu.tensor(new Float32Array(B * columns * 2 * C).fill(NaN), [B, columns, 2 * C]);
   const keys = gpu.tensor(sizes.first.flatMap((first) => [first, 0]), [B, 2], "u32");
@@ -74,7 +102,7 @@ async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32A
     const qkv = tensor(slice(column, column + 1), [B, 1, 3 * C]);
     const out = tensor(new Float32Array(B * C).fill(NaN), [B, C]);
     kvStore(pass, { qkv, cache, position });
-    attentionDecode(pass, { qkv, cache, keys, position, out }, { heads });
+    attentionDecode(pass, { qkv, cache, keys, position, out }, { heads, window });
     outs.push(out);
   }
   pass.submit();
@@ -90,7 +118,7 @@ for (const [name, sizes] of Object.entries(CASES)) {
       const C = heads * headSize;
       const x = randn(B * T * 3 * C, 1);
       const keys = first.flatMap((column) => [column, T]);
-      const { out } = reference.attention(x, { B, T, heads, headSize, keys });
+      const { out } = reference.attention(x, { ...sizes, T, keys });
       const rows = await decode(gpu, x, sizes);
       rows.forEach((row, i) => {
         const expected = Float64Array.from(

@@ -32,6 +32,34 @@ const CASES: Record<string, reference.Case> = {
     keys: [0, 18, 0, 7, 6, 18, 0, 0],
     causal: false,
   },
+  "a window of one token": { B: 2, T: 11, heads: 2, headSize: 8, keys: [0, 11, 4, 9], window: 1 },
+  "a window that ends within a tile": {
+    B: 3,
+    T: 71,
+    heads: 2,
+    headSize: 8,
+    keys: [0, 71, 40, 71, 3, 50],
+    window: 19,
+  },
+  "a window of a workgroup's rows": {
+    B: 1,
+    T: 65,
+    heads: 1,
+    headSize: 4,
+    keys: [0, 65],
+    window: 8,
+  },
+  "a window as wide as the row": { B: 1, T: 9, heads: 1, headSize: 4, keys: [0, 9], window: 9 },
+  "a window wider than the row": { B: 1, T: 9, heads: 1, headSize: 4, keys: [2, 9], window: 4e9 },
+  "a window in both directions": {
+    B: 2,
+    T: 18,
+    heads: 1,
+    headSize: 5,
+    keys: [0, 18, 3, 11],
+    causal: false,
+    window: 4,
+  },
   "a scale of one": { B: 1, T: 12, heads: 2, headSize: 8, keys: [0, 12], scale: 1 },
 };
 
@@ -103,12 +131,14 @@ for (const [name, sizes] of Object.entries(CASES)) {
 Deno.test("the reference's gradient agrees with central differences", () => {
   const keys = [1, 5, 0, 3];
   for (const causal of [true, false]) {
-    const sizes = { B: 2, T: 5, heads: 2, headSize: 3, keys, causal };
-    const { x, dy } = inputs(sizes);
-    const loss = (at: Float64Array) =>
-      reference.attention(at, sizes).out.reduce((sum, y, i) => sum + y * dy[i], 0);
-    const expected = numericGradient(loss, x);
-    assertClose(reference.attentionBackward(x, dy, sizes), expected, { atol: 1e-8 });
+    for (const window of [0, 2]) {
+      const sizes = { B: 2, T: 5, heads: 2, headSize: 3, keys, causal, window };
+      const { x, dy } = inputs(sizes);
+      const loss = (at: Float64Array) =>
+        reference.attention(at, sizes).out.reduce((sum, y, i) => sum + y * dy[i], 0);
+      const expected = numericGradient(loss, x);
+      assertClose(reference.attentionBackward(x, dy, sizes), expected, { atol: 1e-8 });
+    }
   }
 });
 
@@ -144,21 +174,44 @@ Deno.test("attentionForward() gives a row the same bits in any batch and under a
     const C = heads * headSize;
     const tokens = 37;
     const x = randn(tokens * 3 * C, 3);
-    const alone = await forward(gpu, x, { B: 1, T: tokens, heads, headSize, keys: [0, tokens] });
+    const one = { B: 1, T: tokens, heads, headSize, keys: [0, tokens] };
     for (
-      const { left, right } of [{ left: 0, right: 40 }, { left: 1, right: 0 }, {
-        left: 13,
-        right: 7,
-      }]
+      const { left, right, window } of [
+        { left: 0, right: 40, window: 0 },
+        { left: 1, right: 0, window: 0 },
+        { left: 13, right: 7, window: 0 },
+        { left: 13, right: 7, window: 9 },
+      ]
     ) {
+      const alone = await forward(gpu, x, { ...one, window });
       const T = left + tokens + right;
       const padded = randn(3 * T * 3 * C, 4);
       padded.set(x, (T + left) * 3 * C);
       const keys = [0, T, left, left + tokens, T, T];
-      const { out } = await forward(gpu, padded, { B: 3, T, heads, headSize, keys });
+      const { out } = await forward(gpu, padded, { B: 3, T, heads, headSize, keys, window });
       const row = rowsOf(out, T, C, 1, left, left + tokens);
       assertEquals(row, Array.from(alone.out), `${left} columns before, ${right} after`);
     }
+  }));
+
+Deno.test("keys outside of the window of every row of a workgroup are not even read", () =>
+  withGpu(async (gpu) => {
+    const [T, C] = [200, 4];
+    const sizes = { B: 1, T, heads: 1, headSize: C, keys: [0, T], window: 3 };
+    const { x, dy } = inputs(sizes);
+    const near = 3 * C * (T - 64 - 2); // what the last 64 rows see, a workgroup at most
+    const far = x.map((xi, i) => i < 3 * C * 64 ? NaN : xi); // where they would be multiplied by 0
+    const [{ out }, { out: expected }] = [
+      await forward(gpu, far, sizes),
+      reference.attention(x, sizes),
+    ];
+    assertClose(out.slice(near / 3 + 2 * C), expected.slice(near / 3 + 2 * C), CLOSE, "out");
+    const gradient = reference.attentionBackward(x, dy, sizes);
+    assertClose(
+      (await backward(gpu, far, dy, sizes)).slice(near),
+      gradient.slice(near),
+      CLOSE_GRADIENT,
+    );
   }));
 
 Deno.test("attentionBackward() gives the same bits twice", () =>

@@ -6,6 +6,8 @@ export interface Case {
   headSize: number;
   keys: ArrayLike<number>;
   causal?: boolean;
+  /** How many columns back a query sees, its own included; 0 for all. */
+  window?: number;
   scale?: number;
 }
 
@@ -68,13 +70,15 @@ interface Query {
 }
 
 function forEachQuery(qkv: ArrayLike<number>, sizes: Case, visit: (query: Query) => void): void {
-  const { B, T, heads, headSize, keys, causal = true, scale = 1 / Math.sqrt(headSize) } = sizes;
+  const { B, T, heads, headSize, keys, causal = true, window = 0 } = sizes;
+  const { scale = 1 / Math.sqrt(headSize) } = sizes;
   for (let b = 0; b < B; b++) {
     for (let head = 0; head < heads; head++) {
       for (let t = 0; t < T; t++) {
         const scores: number[] = [];
         const end = Math.min(keys[2 * b + 1], causal ? t + 1 : T);
-        for (let j = keys[2 * b]; j < end; j++) {
+        const start = Math.max(keys[2 * b], window > 0 ? t - window + 1 : 0);
+        for (let j = start; j < end; j++) {
           let dot = 0;
           for (let c = 0; c < headSize; c++) {
             dot += qkv[at(sizes, b, t, 0, head, c)] * qkv[at(sizes, b, j, 1, head, c)];
