@@ -7,7 +7,9 @@
  * written to `tokenizer.json`.
  */
 
-import { Command, InvalidArgumentError } from "commander";
+import { Command } from "commander";
+import { countWords, learnMerges, type Word } from "./pair_merges.ts";
+import { positiveInteger, readCorpus, writeTokenizer } from "./tokenizer_files.ts";
 
 /** The token that ends and starts a document; its id is 0. */
 export const END_OF_TEXT = "<|endoftext|>";
@@ -26,22 +28,14 @@ export interface Bpe {
   merges: [string, string][];
 }
 
-/** A distinct word of the corpus, as token ids, and how often it occurs. */
-interface Word {
-  ids: number[];
-  count: number;
-}
-
 /**
- * Learns `vocabSize - 257` merges from `documents`, each time joining the most frequent pair of
- * neighbouring tokens; of equally frequent pairs, the one with the smallest ids.
- *
- * Stops early where no pair occurs twice. The result does not depend on the order of the documents.
+ * Learns `vocabSize - 257` merges from `documents`, fewer where no pair occurs twice. The result does not
+ * depend on the order of the documents.
  *
  * @param vocabSize Tokens to end with, the end-of-text token included.
  * @throws {RangeError} If `vocabSize` leaves no room for the 256 bytes.
  *
- * Source: Sennrich, Haddow & Birch 2016 (arXiv:1508.07909) algorithm 1, on bytes.
+ * Source: Sennrich, Haddow & Birch 2016 (arXiv:1508.07909), on bytes.
  */
 export function trainBpe(documents: Iterable<string>, vocabSize: number): Bpe {
   if (!Number.isInteger(vocabSize) || vocabSize < SMALLEST_VOCABULARY) {
@@ -53,18 +47,8 @@ export function trainBpe(documents: Iterable<string>, vocabSize: number): Bpe {
   const symbols = byteSymbols();
   const tokens = [END_OF_TEXT, ...symbols.toSorted()];
   const idOfByte = symbols.map((symbol) => tokens.indexOf(symbol));
-  const words = countWords(documents, idOfByte);
-  const pairs = new PairIndex(words);
-  const merges: [string, string][] = [];
-
-  while (tokens.length < vocabSize) {
-    const best = pairs.mostFrequent();
-    if (best === undefined) break;
-    const [left, right] = best;
-    pairs.merge(left, right, tokens.length);
-    merges.push([tokens[left], tokens[right]]);
-    tokens.push(tokens[left] + tokens[right]);
-  }
+  const words = toWords(documents, idOfByte);
+  const merges = learnMerges(words, { tokens, vocabSize, join: (left, right) => left + right });
   return { tokens, merges };
 }
 
@@ -123,107 +107,21 @@ export function tokenizerConfig(maxLength: number): Record<string, unknown> {
   };
 }
 
-function countWords(documents: Iterable<string>, idOfByte: number[]): Word[] {
-  const counts = new Map<string, number>();
-  for (const document of documents) {
-    for (const word of document.toLowerCase().match(WORDS) ?? []) {
-      counts.set(word, (counts.get(word) ?? 0) + 1);
-    }
-  }
+function toWords(documents: Iterable<string>, idOfByte: number[]): Word[] {
+  const words = function* () {
+    for (const document of documents) yield* document.toLowerCase().match(WORDS) ?? [];
+  };
   const encoder = new TextEncoder();
-  return Array.from(counts, ([word, count]) => ({
+  return Array.from(countWords(words()), ([word, count]) => ({
     ids: Array.from(encoder.encode(word), (byte) => idOfByte[byte]),
     count,
   }));
 }
 
-/** How often each pair of neighbours occurs, and in which words; kept up to date by merges. */
-class PairIndex {
-  #pairs = new Map<number, { count: number; words: Set<Word> }>();
-
-  constructor(words: Word[]) {
-    for (const word of words) this.#add(word);
-  }
-
-  /** The pair with the highest count, or undefined where none occurs twice. */
-  mostFrequent(): [number, number] | undefined {
-    let bestKey = 0;
-    let bestCount = 1;
-    for (const [key, { count }] of this.#pairs) {
-      if (count > bestCount || (count === bestCount && key < bestKey)) {
-        bestKey = key;
-        bestCount = count;
-      }
-    }
-    return bestCount > 1 ? [Math.floor(bestKey / RADIX), bestKey % RADIX] : undefined;
-  }
-
-  /** Replaces `left right` by `joined`, from left to right, in every word that has it. */
-  merge(left: number, right: number, joined: number): void {
-    for (const word of this.#pairs.get(keyOf(left, right))!.words) {
-      this.#remove(word);
-      word.ids = mergeIds(word.ids, left, right, joined);
-      this.#add(word);
-    }
-  }
-
-  #add(word: Word): void {
-    for (const key of pairKeys(word)) {
-      const pair = this.#pairs.get(key);
-      if (pair === undefined) {
-        this.#pairs.set(key, { count: word.count, words: new Set([word]) });
-      } else {
-        pair.count += word.count;
-        pair.words.add(word);
-      }
-    }
-  }
-
-  #remove(word: Word): void {
-    for (const key of pairKeys(word)) {
-      const pair = this.#pairs.get(key)!;
-      pair.count -= word.count;
-      pair.words.delete(word);
-      if (pair.count === 0) this.#pairs.delete(key);
-    }
-  }
-}
-
-/** Larger than any vocabulary, so that a pair of ids is one number that sorts like the pair. */
-const RADIX = 2 ** 24;
-
-function keyOf(left: number, right: number): number {
-  return left * RADIX + right;
-}
-
-function pairKeys({ ids }: Word): number[] {
-  return ids.slice(1).map((id, i) => keyOf(ids[i], id));
-}
-
-function mergeIds(ids: number[], left: number, right: number, joined: number): number[] {
-  const merged: number[] = [];
-  for (let i = 0; i < ids.length; i++) {
-    const here = ids[i] === left && ids[i + 1] === right;
-    merged.push(here ? joined : ids[i]);
-    if (here) i++;
-  }
-  return merged;
-}
-
-async function writeJson(path: string, content: unknown): Promise<void> {
-  await Deno.writeTextFile(path, JSON.stringify(content, null, 2) + "\n");
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError("Expected 1 or more.");
-  return value;
-}
-
 if (import.meta.main) {
   const command = new Command("train_bpe")
     .description("Train a byte-level BPE tokenizer from a text file with one document a line.")
-    .argument("<corpus>", "text file, UTF-8")
+    .argument("<corpus>", "text file, UTF-8; of a .jsonl file, the field text")
     .argument("<folder>", "where tokenizer.json and tokenizer_config.json go")
     .option("--vocab-size <tokens>", "with <|endoftext|>", positiveInteger, 4096)
     .option("--max-length <tokens>", "context of the model", positiveInteger, 128)
@@ -231,9 +129,9 @@ if (import.meta.main) {
   const [corpus, folder] = command.processedArgs;
   const { vocabSize, maxLength } = command.opts();
 
-  const documents = (await Deno.readTextFile(corpus)).split("\n");
-  const bpe = trainBpe(documents, vocabSize);
-  await Deno.mkdir(folder, { recursive: true });
-  await writeJson(`${folder}/tokenizer.json`, tokenizerJson(bpe));
-  await writeJson(`${folder}/tokenizer_config.json`, tokenizerConfig(maxLength));
+  const bpe = trainBpe(await readCorpus(corpus), vocabSize);
+  await writeTokenizer(folder, {
+    tokenizer: tokenizerJson(bpe),
+    config: tokenizerConfig(maxLength),
+  });
 }
