@@ -76,7 +76,7 @@ export function normBackward(
 
 /** The tensors of {@linkcode linear}: N rows. */
 export interface LinearTensors {
-  /** Of the parameters: `name.weight` (in, out) and `name.bias` (out). */
+  /** Of the parameters: `name.weight` (in, out) and, where the layer has one, `name.bias` (out). */
   name: string;
   /** (N, in) */
   x: Tensor;
@@ -94,26 +94,30 @@ export function linear(
   { name, x, ...tensors }: LinearTensors,
   options: Pick<MatmulOptions, "activation"> = {},
 ): void {
-  const [b, bias] = [values.get(`${name}.weight`), values.get(`${name}.bias`)];
+  const b = values.get(`${name}.weight`);
+  const bias = values.has(`${name}.bias`) ? values.get(`${name}.bias`) : undefined;
   matmul(pass, { a: x, b, bias, ...tensors }, options);
 }
 
 /**
  * Backward of {@linkcode linear} without activation and residual.
  *
- * Overwrites `dx`; adds to the gradients of weight and bias.
+ * Overwrites `dx`, or adds to it with `accumulate`; adds to the gradients of weight and bias.
  */
 export function linearBackward(
   context: LayerContext,
   { name, x, dout, dx }: { name: string; x: Tensor; dout: Tensor; dx: Tensor },
+  { accumulate = false }: { accumulate?: boolean } = {},
 ): void {
   const { pass, values, arena } = context;
   const grads = gradsOf(context);
-  matmul(pass, { a: dout, b: values.get(`${name}.weight`), out: dx }, { layout: "nt" });
+  const weight = values.get(`${name}.weight`);
+  matmul(pass, { a: dout, b: weight, out: dx }, { layout: "nt", accumulate });
   matmul(pass, { a: x, b: dout, out: grads.get(`${name}.weight`) }, {
     layout: "tn",
     accumulate: true,
   });
+  if (!grads.has(`${name}.bias`)) return;
   columnSum(pass, {
     x: dout,
     out: grads.get(`${name}.bias`),

@@ -20,6 +20,38 @@ export interface StoredTensor {
   transposed?: boolean;
 }
 
+/**
+ * Weight and bias of a linear layer that a checkpoint keeps as torch's nn.Linear does.
+ *
+ * @param sizes.parts The layers of the checkpoint, equally wide, that lie side by side here; itself by default.
+ */
+export function linearParameters(
+  name: string,
+  { inputs, outputs, parts = [name] }: {
+    inputs: number;
+    outputs: number;
+    parts?: readonly string[];
+  },
+): ParameterSpec[] {
+  const width = outputs / parts.length;
+  return [
+    {
+      name: `${name}.weight`,
+      shape: [inputs, outputs],
+      stored: parts.map((part) => ({
+        name: `${part}.weight`,
+        shape: [width, inputs],
+        transposed: true,
+      })),
+    },
+    {
+      name: `${name}.bias`,
+      shape: [outputs],
+      stored: parts.map((part) => ({ name: `${part}.bias`, shape: [width] })),
+    },
+  ];
+}
+
 /** A piece of the flat parameters that one binding can cover, for kernels that treat all alike. */
 export interface FlatRange {
   /** Flat, a multiple of 64 elements. */
@@ -72,6 +104,11 @@ export class ParameterLayout {
     return new FlatTensors(this, chunks);
   }
 
+  /** Whether there is a parameter of that name. */
+  has(name: string): boolean {
+    return this.#places.has(name);
+  }
+
   /** Where `name` lies. */
   place(name: string): Place {
     const place = this.#places.get(name);
@@ -90,6 +127,11 @@ export class ParameterLayout {
 /** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
 export class FlatTensors {
   constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}
+
+  /** Whether there is a tensor of that name. */
+  has(name: string): boolean {
+    return this.layout.has(name);
+  }
 
   /** The tensor of that name; shares memory. */
   get(name: string): Tensor {

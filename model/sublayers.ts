@@ -69,11 +69,11 @@ export function attendWithin(
 }
 
 /**
- * Backward of {@linkcode attentionLayer} with {@linkcode attendWithin}: overwrites `dx` (N, C), adds to the
- * gradients of the parameters. What flows through the residual is the caller's.
+ * Backward of {@linkcode attentionLayer} with {@linkcode attendWithin}: overwrites `dx` (N, C), or adds to it
+ * with `accumulate`; adds to the gradients of the parameters. What flows through the residual is the caller's.
  *
  * @param tensors.x (N, C) as in the forward pass.
- * @param tensors.dout (N, C) gradient of the sum.
+ * @param tensors.dout (N, C) gradient of the sum; may be `dx`, since it is read first.
  */
 export function attentionLayerBackward(
   context: LayerContext,
@@ -85,7 +85,7 @@ export function attentionLayerBackward(
     dx: Tensor;
     batch: TokenBatch;
   },
-  options: AttentionOptions,
+  { accumulate = false, ...options }: AttentionOptions & { accumulate?: boolean },
 ): void {
   const { pass, arena } = context;
   const [N, C] = [x.rowCount, x.columnCount];
@@ -107,7 +107,8 @@ export function attentionLayerBackward(
     delta: scratch("delta", [B, options.heads, T]),
     dqkv,
   }, options);
-  linearBackward(context, { name: names.qkv, x, dout: dqkv.view([N, 3 * C]), dx });
+  const dprojected = dqkv.view([N, 3 * C]);
+  linearBackward(context, { name: names.qkv, x, dout: dprojected, dx }, { accumulate });
 }
 
 /**
@@ -138,18 +139,18 @@ export function mlp(
 }
 
 /**
- * Backward of {@linkcode mlp}: overwrites `dx` (N, C), adds to the gradients of the parameters. What flows
- * through the residual is the caller's.
+ * Backward of {@linkcode mlp}: overwrites `dx` (N, C), or adds to it with `accumulate`; adds to the gradients
+ * of the parameters. What flows through the residual is the caller's.
  *
  * @param tensors.x (N, C) as in the forward pass.
- * @param tensors.dout (N, C) gradient of the sum.
+ * @param tensors.dout (N, C) gradient of the sum; may be `dx`, since it is read first.
  */
 export function mlpBackward(
   context: LayerContext,
   slots: Slots,
   names: MlpNames,
   { x, dout, dx }: { x: Tensor; dout: Tensor; dx: Tensor },
-  { activation }: { activation: GeluKind },
+  { activation, accumulate = false }: { activation: GeluKind; accumulate?: boolean },
 ): void {
   const { pass, arena, values } = context;
   const N = x.rowCount;
@@ -158,5 +159,5 @@ export function mlpBackward(
   const activated = slots("activated", [N, F]);
   linearBackward(context, { name: names.proj, x: activated, dout, dx: dactivated });
   geluBackward(pass, { x: slots("fc", [N, F]), dout: dactivated }, { kind: activation });
-  linearBackward(context, { name: names.fc, x, dout: dactivated, dx });
+  linearBackward(context, { name: names.fc, x, dout: dactivated, dx }, { accumulate });
 }
