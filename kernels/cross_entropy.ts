@@ -24,14 +24,23 @@ export interface CrossEntropyTensors {
 }
 
 /**
- * Overwrites `losses` with `-log softmax(logits)[target]` and `logits` with the gradient of
+ * Overwrites `losses` with `-sum(q log softmax(logits))` and `logits` with the gradient of
  * `sum(weights * losses)`, forward and backward in one.
  *
- * The gradient of a row whose weight is 0 is 0, whatever its logits. Columns beyond V stay as they are.
+ * `q` is 1 at the target; with label smoothing, `1 - labelSmoothing` there and `labelSmoothing / V` more in
+ * every column. The gradient of a row whose weight is 0 is 0, whatever its logits. Columns beyond V stay as
+ * they are.
  *
+ * @param options.labelSmoothing From 0, the default, to below 1.
  * @throws {ShapeError} If the sizes differ.
+ *
+ * Source of label smoothing: Szegedy et al. 2016 (arXiv:1512.00567) section 7.
  */
-export function crossEntropy(pass: Pass, tensors: CrossEntropyTensors): void {
+export function crossEntropy(
+  pass: Pass,
+  tensors: CrossEntropyTensors,
+  { labelSmoothing = 0 }: { labelSmoothing?: number } = {},
+): void {
   const { logits, targets, weights, losses } = tensors;
   const { rowCount: N, columnCount: V, rowStride: logitsStride } = logits;
   expectSize("crossEntropy", "targets", targets, N);
@@ -40,7 +49,7 @@ export function crossEntropy(pass: Pass, tensors: CrossEntropyTensors): void {
   pass.dispatch(fused, {
     tensors: { logits, targets, weights, losses },
     params: { N, V, logitsStride },
-    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes, SMOOTHING: labelSmoothing },
     workgroups: [N],
   });
 }

@@ -1,4 +1,7 @@
-// losses = logsumexp(z) - z[target] and dlogits = weight * (softmax(z) - onehot), in place, one workgroup per row.
+// losses = -sum(q log softmax(z)) and dlogits = weight * (softmax(z) - q), in place, one workgroup per row;
+// q is 1 at the target or, with smoothing, a little less there and a little everywhere.
+
+override SMOOTHING: f32 = 0.0; // share of q that is spread over all columns
 
 struct Params { N: u32, V: u32, logits_stride: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
@@ -21,11 +24,14 @@ fn cross_entropy(
   let lse = log_sum_exp(row_mass(lane, start, params.V, 1.0));
   let target_id = targets[row];
   let weight = weights[row];
+  var loss = 0.0;
   for (var v = lane; v < params.V; v += WORKGROUP_SIZE) {
     let z = logits[start + v];
-    // The lane that overwrites the target's logit is the one that reads it.
-    if (v == target_id) { losses[row] = lse - z; }
-    let gradient = weight * (exp(z - lse) - f32(v == target_id));
+    let q = (1.0 - SMOOTHING) * f32(v == target_id) + SMOOTHING / f32(params.V);
+    if (q > 0.0) { loss += q * (lse - z); }
+    let gradient = weight * (exp(z - lse) - q);
     logits[start + v] = select(gradient, 0.0, weight == 0.0); // a masked row is 0 even if it holds NaN
   }
+  loss = workgroup_sum(lane, loss);
+  if (lane == 0) { losses[row] = loss; }
 }

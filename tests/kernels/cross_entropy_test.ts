@@ -1,9 +1,9 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { crossEntropy } from "../../kernels/cross_entropy.ts";
 import { type Gpu, ShapeError, type Tensor } from "../../kernels/runtime/mod.ts";
-import { assertClose, randn } from "../helpers/close.ts";
+import { assertClose, numericGradient, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
-import { tokenLogprob, tokenLogprobGradient } from "../reference/token_logprobs.ts";
+import { logSoftmax, tokenLogprob, tokenLogprobGradient } from "../reference/token_logprobs.ts";
 
 const CASES = [
   { N: 3, V: 1, stride: 1, scale: 1 }, // fewer columns than lanes
@@ -14,10 +14,14 @@ const CASES = [
   { N: 1, V: 50257, stride: 50257, scale: 3 },
 ];
 
-function run(gpu: Gpu, tensors: { logits: Tensor; weights: Tensor; targets: Tensor<"u32"> }) {
+function run(
+  gpu: Gpu,
+  tensors: { logits: Tensor; weights: Tensor; targets: Tensor<"u32"> },
+  options: { labelSmoothing?: number } = {},
+) {
   const losses = gpu.empty([tensors.targets.size]);
   const pass = gpu.record();
-  crossEntropy(pass, { ...tensors, losses });
+  crossEntropy(pass, { ...tensors, losses }, options);
   pass.submit();
   return losses;
 }
@@ -45,6 +49,40 @@ for (const { N, V, stride, scale } of CASES) {
       assertClose(await gpu.read(losses), expectedLosses, tolerance, "losses");
       assertClose(await gpu.read(padded), expected, tolerance, "dlogits");
       gpu.free(padded, targets, weights, losses);
+    }));
+}
+
+for (
+  const { V, labelSmoothing, scale } of [
+    { V: 1, labelSmoothing: 0.1, scale: 1 }, // there is nothing to spread to
+    { V: 2, labelSmoothing: 0.05, scale: 3 }, // a binary classifier
+    { V: 67, labelSmoothing: 0.3, scale: 100 },
+  ]
+) {
+  Deno.test(`crossEntropy() with label smoothing ${labelSmoothing} matches f64 at V = ${V}`, () =>
+    withGpu(async (gpu) => {
+      const N = 5;
+      const x = randn(N * V, 7).map((xi) => xi * scale);
+      const ids = Array.from({ length: N }, (_, n) => n % V);
+      const logits = gpu.tensor(x, [N, V]);
+      const targets = gpu.tensor(ids, [N], "u32");
+      const weights = gpu.tensor(new Float32Array(N).fill(0.2));
+      const losses = run(gpu, { logits, targets, weights }, { labelSmoothing });
+
+      const loss = (row: ArrayLike<number>, target: number) => {
+        const mean = logSoftmax(row).reduce((sum, lp) => sum + lp / V, 0);
+        return -(1 - labelSmoothing) * logSoftmax(row)[target] - labelSmoothing * mean;
+      };
+      const rows = ids.map((_, n) => x.subarray(n * V, (n + 1) * V));
+      // Losses of hundreds of nats are sums of f32 terms of that size.
+      const tolerance = { atol: 2e-6 * scale, rtol: 1e-6 };
+      const expected = rows.map((row, n) => loss(row, ids[n]));
+      assertClose(await gpu.read(losses), expected, tolerance, "losses");
+      const gradient = rows.flatMap((row, n) => [
+        ...numericGradient((z) => 0.2 * loss(z, ids[n]), row),
+      ]);
+      assertClose(await gpu.read(logits), gradient, { atol: 2e-6 }, "dlogits"); // differences of 1e-5
+      gpu.free(logits, targets, weights, losses);
     }));
 }
 
