@@ -18,7 +18,12 @@ export class GpuError extends Error {
   override name = "GpuError";
 }
 
-/** An allocation would pass the byte budget of the {@linkcode Gpu}. */
+/** The GPU is gone: unplugged, reset by its driver, or destroyed. Work can go on with a fresh Gpu only. */
+export class DeviceLostError extends GpuError {
+  override name = "DeviceLostError";
+}
+
+/** An allocation would pass the byte budget of the {@linkcode Gpu}, or the GPU has no memory left. */
 export class GpuMemoryError extends RangeError {
   override name = "GpuMemoryError";
 }

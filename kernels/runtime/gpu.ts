@@ -1,5 +1,11 @@
-import { GpuError, GpuMemoryError, GpuUnavailableError, ShapeError } from "./errors.ts";
-import { Pass } from "./pass.ts";
+import {
+  DeviceLostError,
+  GpuError,
+  GpuMemoryError,
+  GpuUnavailableError,
+  ShapeError,
+} from "./errors.ts";
+import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
 
@@ -13,7 +19,24 @@ export interface GpuOptions {
   bindingBytes?: number;
   /** Most bytes that may be allocated at a time; none by default. */
   byteBudget?: number;
+  /** Hears of every wait for the GPU. */
+  watcher?: GpuWatcher;
 }
+
+/**
+ * Hears of every wait for the GPU, so that a wait without end can be noticed and its kernels named.
+ *
+ * Deno blocks the thread while it waits: a watcher that is to act in that time must do it on another.
+ */
+export interface GpuWatcher {
+  /** The host waits for these passes, oldest first: all that were submitted since the last wait. */
+  waitBegins(passes: readonly SubmittedPass[]): void;
+  /** The passes have run, or failed. */
+  waitEnds(): void;
+}
+
+/** Most passes that are remembered for a watcher. */
+const WATCHED_PASSES = 64;
 
 const BUFFER_USAGE = 0x80 | 0x08 | 0x04; // STORAGE | COPY_DST | COPY_SRC
 const STAGING_USAGE = 0x01 | 0x08; // MAP_READ | COPY_DST
@@ -36,6 +59,8 @@ export class Gpu implements Disposable {
   readonly pipelines: PipelineCache;
   readonly #retired: Tensor<Dtype>[] = [];
   #nextStorage = 0;
+  /** Submitted since the last wait. */
+  #unfinished: SubmittedPass[] = [];
   #firstError: Error | undefined;
   #closed = false;
 
@@ -50,15 +75,18 @@ export class Gpu implements Disposable {
     /** Most bytes that one binding may cover. */
     readonly bindingBytes: number,
     readonly byteBudget: number,
+    readonly watcher: GpuWatcher | undefined,
   ) {
     this.pipelines = new PipelineCache(this);
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent;
-      this.#firstError ??= new GpuError(`The GPU refused work: ${error.message}`);
+      this.#firstError ??= error instanceof GPUOutOfMemoryError
+        ? new GpuMemoryError(`The GPU has no memory left: ${error.message}`)
+        : new GpuError(`The GPU refused work: ${error.message}`);
     });
     device.lost.then(({ reason, message }) => {
       if (!this.#closed) {
-        this.#firstError ??= new GpuError(`The GPU was lost (${reason}): ${message}`);
+        this.#firstError ??= new DeviceLostError(`The GPU was lost (${reason}): ${message}`);
       }
     });
   }
@@ -114,6 +142,7 @@ export class Gpu implements Disposable {
       subgroupSize,
       bindingBytes,
       options.byteBudget ?? Infinity,
+      options.watcher,
     );
   }
 
@@ -195,9 +224,12 @@ export class Gpu implements Disposable {
   }
 
   /** Runs recorded commands; {@linkcode Pass.submit} calls it. */
-  submit(commands: GPUCommandBuffer): void {
+  submit(commands: GPUCommandBuffer, pass: SubmittedPass): void {
     this.device.queue.submit([commands]);
+    if (this.#unfinished.length === WATCHED_PASSES) this.#unfinished.shift();
+    this.#unfinished.push(pass);
     this.free(...this.#retired.splice(0));
+    this.pipelines.trim();
     this.check();
   }
 
@@ -224,11 +256,16 @@ export class Gpu implements Disposable {
       at += tensor.bytes;
     }
     this.device.queue.submit([encoder.finish()]);
+    this.watcher?.waitBegins(this.#unfinished);
     try {
       await staging.mapAsync(1);
     } catch (cause) {
+      await new Promise((resolve) => setTimeout(resolve)); // the reason arrives as an event
       this.check();
       throw new GpuError("Cannot read from the GPU: the copy could not be mapped", { cause });
+    } finally {
+      this.watcher?.waitEnds();
+      this.#unfinished = [];
     }
     this.check();
     const mapped = staging.getMappedRange();
@@ -243,7 +280,13 @@ export class Gpu implements Disposable {
     return copies;
   }
 
-  /** @throws {GpuError} The first error that the device reported, if any. */
+  /**
+   * Throws the first error that the device reported, if any.
+   *
+   * @throws {DeviceLostError} If the GPU is gone.
+   * @throws {GpuMemoryError} If it had no memory left.
+   * @throws {GpuError} If it refused work.
+   */
   check(): void {
     if (this.#firstError) throw this.#firstError;
   }

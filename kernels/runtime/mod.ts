@@ -1,9 +1,9 @@
 /** The GPU vocabulary that kernels, models and trainers are written in. */
 export { Arena } from "./arena.ts";
 export * from "./errors.ts";
-export { Gpu, type GpuOptions } from "./gpu.ts";
+export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
-export { Pass } from "./pass.ts";
+export { Pass, type SubmittedPass } from "./pass.ts";
 export {
   type Dtype,
   expectShape,

@@ -22,9 +22,17 @@ export interface Dispatch<B extends Record<string, Access>, P extends Record<str
   workgroups: readonly [number] | readonly [number, number] | readonly [number, number, number];
 }
 
+/** A pass that was submitted, for whoever must say what the GPU is doing. */
+export interface SubmittedPass {
+  readonly label: string;
+  /** Dispatches of each kernel in it, by the kernel's label. */
+  readonly kernels: ReadonlyMap<string, number>;
+}
+
 /** Records dispatches, clears and copies; `submit` runs them in the order recorded. */
 export class Pass {
   readonly #encoder: GPUCommandEncoder;
+  readonly #kernels = new Map<string, number>();
   #compute: GPUComputePassEncoder | undefined;
 
   constructor(readonly gpu: Gpu, readonly label: string) {
@@ -44,6 +52,7 @@ export class Pass {
     compute.setPipeline(pipeline.pipeline);
     compute.setBindGroup(0, group);
     compute.dispatchWorkgroups(...fold(kernel.label, workgroups));
+    this.#kernels.set(kernel.label, (this.#kernels.get(kernel.label) ?? 0) + 1);
   }
 
   /** Overwrites a contiguous tensor with zeros. */
@@ -70,7 +79,7 @@ export class Pass {
   /** Runs what was recorded; returns at once. */
   submit(): void {
     this.#endCompute();
-    this.gpu.submit(this.#encoder.finish());
+    this.gpu.submit(this.#encoder.finish(), { label: this.label, kernels: this.#kernels });
   }
 
   #endCompute(): void {

@@ -18,10 +18,15 @@ interface Pipeline {
 const UNIFORM_SLOT = 256; // the largest alignment that WebGPU asks of a uniform's offset
 const SLOTS_PER_BUFFER = 256;
 
+/** Bind groups that are kept; a training step of the embedded model uses about 300. */
+const MOST_BIND_GROUPS = 4096;
+
 /**
  * Pipelines, uniforms and bind groups, each made once and found again by what it is made of.
  *
  * Uniforms are immutable and shared by content: numbers that change from step to step belong in a tensor.
+ * Batches differ in their numbers of tokens, so that in a long run uniforms and bind groups would pile up:
+ * {@linkcode trim} drops them when there are many.
  */
 export class PipelineCache {
   readonly #pipelines = new Map<Kernel, Map<string, Pipeline>>();
@@ -29,10 +34,13 @@ export class PipelineCache {
   readonly #bindGroups = new Map<string, GPUBindGroup>();
   readonly #keysOfStorage = new Map<number, Set<string>>();
   readonly #placeholders = new Map<string, GPUBuffer>();
-  #uniformBuffer: GPUBuffer | undefined;
+  #uniformBuffers: GPUBuffer[] = [];
+  /** Dropped; a pass that is being recorded may still use them. */
+  #spentBuffers: GPUBuffer[] = [];
   #nextPipeline = 0;
+  #nextUniform = 0;
 
-  constructor(readonly gpu: Gpu) {}
+  constructor(readonly gpu: Gpu, readonly mostBindGroups = MOST_BIND_GROUPS) {}
 
   /** The compiled pipeline of a kernel under these constants. */
   pipeline(kernel: Kernel, { constants, consts }: Specialisation = {}): Pipeline {
@@ -86,6 +94,21 @@ export class PipelineCache {
     this.#keysOfStorage.delete(storage.id);
   }
 
+  /**
+   * Drops all bind groups and uniforms when they are more than `mostBindGroups`; those still needed are made
+   * again, which takes some 35 us each. Called after a submit. The uniforms' memory is released at the
+   * next time, so that a pass which is being recorded meanwhile finds its own.
+   */
+  trim(): void {
+    if (this.#bindGroups.size <= this.mostBindGroups) return;
+    this.#bindGroups.clear();
+    this.#keysOfStorage.clear();
+    this.#uniforms.clear();
+    for (const buffer of this.#spentBuffers) buffer.destroy();
+    this.#spentBuffers = this.#uniformBuffers;
+    this.#uniformBuffers = [];
+  }
+
   #compile(
     kernel: Kernel,
     constants = kernel.constants ?? {},
@@ -125,16 +148,16 @@ export class PipelineCache {
     const key = words.join();
     let uniform = this.#uniforms.get(key);
     if (!uniform) {
-      const id = this.#uniforms.size;
-      const slot = id % SLOTS_PER_BUFFER;
-      if (slot === 0 || !this.#uniformBuffer) {
-        this.#uniformBuffer = this.gpu.device.createBuffer({
+      const slot = this.#uniforms.size % SLOTS_PER_BUFFER;
+      if (slot === 0) {
+        this.#uniformBuffers.push(this.gpu.device.createBuffer({
           label: "params",
           size: UNIFORM_SLOT * SLOTS_PER_BUFFER,
           usage: 0x40 | 0x08, // UNIFORM | COPY_DST
-        });
+        }));
       }
-      uniform = { buffer: this.#uniformBuffer, offset: slot * UNIFORM_SLOT, id };
+      const buffer = this.#uniformBuffers.at(-1)!;
+      uniform = { buffer, offset: slot * UNIFORM_SLOT, id: this.#nextUniform++ };
       this.gpu.device.queue.writeBuffer(uniform.buffer, uniform.offset, words);
       this.#uniforms.set(key, uniform);
     }

@@ -1,0 +1,123 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import common from "../../kernels/common.wgsl" with { type: "text" };
+import {
+  DeviceLostError,
+  Gpu,
+  GpuMemoryError,
+  type GpuWatcher,
+  kernel,
+  type Pass,
+  type SubmittedPass,
+  type Tensor,
+} from "../../kernels/runtime/mod.ts";
+import { withGpu } from "../helpers/gpu.ts";
+
+/** Writes a number from its uniform: every number is a uniform and a bind group of its own. */
+const put = kernel({
+  label: "put",
+  code: `
+    struct Params { value: u32 }
+    @group(0) @binding(0) var<uniform> params: Params;
+    @group(0) @binding(1) var<storage, read_write> out: array<u32>;
+    @compute @workgroup_size(1) fn put() { out[0] = params.value; }
+  ` + common,
+  entry: "put",
+  bindings: { out: "write" },
+  params: { value: "u32" },
+});
+
+function record(pass: Pass, out: Tensor<"u32">, value: number): void {
+  pass.dispatch(put, { tensors: { out }, params: { value }, workgroups: [1] });
+}
+
+Deno.test("a long run of ever new numbers keeps bind groups and uniforms bounded", () =>
+  withGpu(async (gpu) => {
+    const { pipelines, device } = gpu;
+    const buffers = { made: 0, destroyed: 0 };
+    const { createBuffer } = device;
+    device.createBuffer = (descriptor) => {
+      const buffer = createBuffer.call(device, descriptor);
+      if (descriptor.label !== "params") return buffer;
+      buffers.made++;
+      const { destroy } = buffer;
+      buffer.destroy = () => (buffers.destroyed++, destroy.call(buffer));
+      return buffer;
+    };
+    const out = gpu.empty([1], "u32");
+    const rounds = 5;
+    for (let round = 0; round < rounds; round++) {
+      const pass = gpu.record();
+      for (let value = 0; value <= pipelines.mostBindGroups; value++) {
+        record(pass, out, 10_000 * round + value);
+      }
+      pass.submit();
+      assertEquals(await gpu.read(out), Uint32Array.of(10_000 * round + pipelines.mostBindGroups));
+    }
+    const perRound = Math.ceil((pipelines.mostBindGroups + 1) / 256);
+    assertEquals(buffers, { made: rounds * perRound, destroyed: (rounds - 1) * perRound });
+    gpu.free(out);
+  }));
+
+Deno.test("a pass that is being recorded keeps its uniforms while others are dropped", () =>
+  withGpu(async (gpu) => {
+    const [early, late] = [gpu.empty([1], "u32"), gpu.empty([1], "u32")];
+    const open = gpu.record();
+    record(open, early, 7);
+    const pass = gpu.record();
+    for (let value = 0; value <= gpu.pipelines.mostBindGroups; value++) {
+      record(pass, late, 1000 + value);
+    }
+    pass.submit();
+    open.submit();
+    assertEquals(await gpu.read(early), Uint32Array.of(7));
+    gpu.free(early, late);
+  }));
+
+Deno.test("a lost device is said by every read and submit that follows", async () => {
+  using gpu = await Gpu.open();
+  const out = gpu.tensor([1], [1], "u32");
+  gpu.device.destroy();
+  await assertRejects(() => gpu.read(out), DeviceLostError, "The GPU was lost (destroyed)");
+  const pass = gpu.record();
+  record(pass, out, 1);
+  assertThrows(() => pass.submit(), DeviceLostError);
+});
+
+Deno.test("memory that the GPU does not have is said as such", async () => {
+  using gpu = await Gpu.open();
+  const out = gpu.tensor([1], [1], "u32");
+  const error = new GPUOutOfMemoryError("not enough memory left");
+  gpu.device.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+  await assertRejects(() => gpu.read(out), GpuMemoryError, "no memory left: not enough memory");
+});
+
+Deno.test("a watcher hears what the host waits for", async () => {
+  const events: string[] = [];
+  const show = ({ label, kernels }: SubmittedPass) =>
+    `${label} (${[...kernels].map(([name, count]) => `${count} x ${name}`)})`;
+  const watcher: GpuWatcher = {
+    waitBegins: (passes) => events.push(passes.map(show).join("; ")),
+    waitEnds: () => events.push("done"),
+  };
+  await withGpu(async (gpu) => {
+    const out = gpu.empty([1], "u32");
+    for (const values of [[1, 2], [3]]) {
+      const pass = gpu.record(`writes ${values}`);
+      for (const value of values) record(pass, out, value);
+      pass.submit();
+    }
+    await gpu.read(out);
+    await gpu.read(out); // nothing was submitted since
+    gpu.device.destroy();
+    await assertRejects(() => gpu.read(out), DeviceLostError);
+    gpu.free(out);
+  }, { watcher }).catch((error) => assert(error instanceof DeviceLostError));
+  assertEquals(events, [
+    "writes 1,2 (2 x put); writes 3 (1 x put)",
+    "done",
+    "",
+    "done",
+    "",
+    "done",
+  ]);
+});
