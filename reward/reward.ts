@@ -1,3 +1,5 @@
+import { GpuError } from "../kernels/runtime/mod.ts";
+
 /** One response to be scored. */
 export interface Sample {
   /** What the policy was given. */
@@ -6,17 +8,31 @@ export interface Sample {
   response: string;
   /** Both together, as they read. */
   text: string;
+  /** Whether the response came to its end; false where the limit on its length cut it off. */
+  ended: boolean;
+}
+
+/** Scores, and what they are made of. */
+export interface Scores {
+  /** (B) one finite number per sample. */
+  scores: number[];
+  /** (B) each, by name: further finite numbers, for the metrics `rewards/<name>/mean` and `/std`. */
+  parts?: Readonly<Record<string, readonly number[]>>;
+  /** Which of several rewards scored, counted from 0, for the metric `rewards/source`. */
+  source?: number;
 }
 
 /** Anything that scores responses; higher is better. The unit is the reward's own. */
 export interface Reward {
   /** For metrics, samples and errors. */
   readonly name: string;
-  /** One finite score per sample, in the order of the samples. */
-  score(samples: readonly Sample[]): number[] | Promise<number[]>;
+  /** One finite score per sample, in the order of the samples; with {@linkcode Scores} around them to say more. */
+  score(samples: readonly Sample[]): number[] | Scores | Promise<number[] | Scores>;
+  /** Frees what the reward holds. Whoever made the reward calls it. */
+  [Symbol.dispose]?(): void;
 }
 
-/** A reward gave something that cannot be trained on. */
+/** A reward cannot be loaded, failed, or gave something that cannot be trained on. */
 export class RewardError extends Error {
   override name = "RewardError";
 }
@@ -24,16 +40,61 @@ export class RewardError extends Error {
 /**
  * Scores samples and checks the answer; nothing that is not a finite number per sample gets through.
  *
- * @returns (B)
- * @throws {RewardError} As {@linkcode checkScores}.
+ * @param options.timeoutMs Milliseconds that an answer may take; 0 for no limit. A reward that keeps the
+ * thread busy cannot be stopped; its answer counts when it comes.
+ * @throws {RewardError} As {@linkcode checkScores}; and where the reward throws, with that as the
+ * `cause`, or does not answer in time. Errors of the Gpu are passed on as they are.
  */
 export async function scoreSamples(
   reward: Reward,
   samples: readonly Sample[],
-): Promise<number[]> {
-  const scores = await reward.score(samples);
-  checkScores(reward.name, samples, scores);
-  return scores;
+  { timeoutMs = 0 }: { timeoutMs?: number } = {},
+): Promise<Scores> {
+  const answer = await answerOf(reward, samples, timeoutMs);
+  const result = Array.isArray(answer) ? { scores: answer } : answer;
+  checkScores(reward.name, samples, result?.scores);
+  for (const [part, numbers] of Object.entries(result.parts ?? {})) {
+    checkScores(`${reward.name}, part ${part}`, samples, numbers);
+  }
+  return result;
+}
+
+/** What the reward says, in time; its errors name it. */
+async function answerOf(
+  reward: Reward,
+  samples: readonly Sample[],
+  timeoutMs: number,
+): Promise<number[] | Scores> {
+  const { promise: late, reject } = Promise.withResolvers<never>();
+  const refuse = () =>
+    reject(
+      new RewardError(
+        `Cannot use the reward ${reward.name}: it has not scored ${described(samples)} within ` +
+          `${timeoutMs} ms; make it faster, or raise rewardTimeout`,
+      ),
+    );
+  const timer = timeoutMs > 0 ? setTimeout(refuse, timeoutMs) : undefined;
+  try {
+    return await Promise.race([reward.score(samples), late]);
+  } catch (cause) {
+    if (cause instanceof RewardError || cause instanceof GpuError) throw cause;
+    const problem = cause instanceof Error ? cause.message : String(cause);
+    throw new RewardError(
+      `Cannot use the reward ${reward.name}: it failed on ${described(samples)}: ${problem}`,
+      { cause },
+    );
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function described(samples: readonly Sample[]): string {
+  return samples.length === 1 ? `the response ${shown(samples[0])}` : `${samples.length} samples`;
+}
+
+/** A response for messages. */
+export function shown({ response }: Sample): string {
+  return JSON.stringify(response.length > 60 ? `${response.slice(0, 60)}...` : response);
 }
 
 /**
@@ -58,7 +119,7 @@ export function checkScores(
   if (bad >= 0) {
     throw new RewardError(
       `Cannot use the reward ${name}: the score of sample ${bad} is ${scores[bad]} ` +
-        `for the response ${JSON.stringify(samples[bad].response)}; return a finite number`,
+        `for the response ${shown(samples[bad])}; return a finite number`,
     );
   }
 }

@@ -48,7 +48,7 @@ export function progress(write: (line: string) => void): TrainerCallback {
       const number = (name: keyof PpoMetrics, digits: number) => metrics[name].toFixed(digits);
       write([
         `step ${String(metrics.step).padStart(String(last).length)}/${last}`,
-        `reward ${number("ppo/mean_scores", 3).padStart(6)}`,
+        `reward ${number("objective/scores", 3).padStart(6)}`,
         `KL ${number("objective/kl_full", 4)}`,
         `beta ${number("objective/kl_coef", 3)}`,
         `entropy ${number("ppo/policy/entropy", 2)}`,

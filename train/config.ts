@@ -19,6 +19,13 @@ type SettingKind = "number" | "boolean" | "text";
 const SHAPE = {
   model: text("folder of the model to train; empty for the embedded weights/review-gpt2"),
   reward: choice("what scores the responses", ["heuristic"]),
+  rewardTimeout: integer("ms that the scores of a batch may take; 0 for no limit", {
+    min: 0,
+    max: 2 ** 31 - 1, // what a timer can do
+  }),
+  normaliseScores: boolean("scale scores by the mean and deviation of all scores so far"),
+  rewardScale: number("scores are then multiplied by it", { above: 0 }),
+  rewardClip: number("and then limited to this distance from 0; 0 for no limit", { min: 0 }),
   prompts: text(
     "file of prompts, one a line, or JSONL with --template; empty for the built-in set",
   ),
@@ -149,6 +156,10 @@ type Defaults = Omit<TrainConfig, "klHorizon" | "out">;
 const COMMON = {
   model: "",
   reward: "heuristic",
+  rewardTimeout: 600_000,
+  normaliseScores: false,
+  rewardScale: 1,
+  rewardClip: 0,
   prompts: "",
   template: "",
   seed: 0,

@@ -35,12 +35,16 @@ const BATCH = 48;
  *
  * @throws {ComparisonError} If policy and reference have different tokens.
  * @throws {TokenRowsError} If there are no prompts, or one is empty or leaves no room for a response.
- * @throws {RewardError} If the reward gives anything but a finite number for each response.
+ * @throws {RewardError} If the reward fails, or gives anything but a finite number for each response.
  */
 export async function evaluatePolicy(
   { policy, reference, reward }: { policy: CausalLM; reference: CausalLM; reward: Reward },
   prompts: readonly string[],
-  { responses, ...options }: RolloutOptions & { responses: number },
+  { responses, rewardTimeout = 0, ...options }: RolloutOptions & {
+    responses: number;
+    /** Milliseconds that the scores of 48 responses may take; 0 for no limit. */
+    rewardTimeout?: number;
+  },
 ): Promise<Evaluation> {
   const { promptIds } = encodePrompts(policy, prompts, options.maxLength);
   const others = prompts.map((prompt) => reference.tokenizer.encode(prompt));
@@ -58,7 +62,7 @@ export async function evaluatePolicy(
     const size = Math.min(BATCH, responses - at);
     const batch = Array.from({ length: size }, (_, i) => prompts[(at + i) % prompts.length]);
     const rollout = await sampleRollout(policy, batch, { ...options, step: at });
-    const scores = await scoreSamples(reward, rollout.samples);
+    const { scores } = await scoreSamples(reward, rollout.samples, { timeoutMs: rewardTimeout });
     const { klFull } = await scoreRollout({ policy, reference }, rollout, {
       temperature: options.temperature ?? 1,
     });

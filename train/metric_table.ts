@@ -21,10 +21,13 @@ export const METRICS = {
   "objective/entropy": ["nats per response", "sum of -logprob of the sampled tokens"],
   "objective/non_score_reward": ["reward per response", "-beta * KL, wherever the KL is applied"],
   "objective/rlhf_reward": ["reward per response", "score plus non-score reward: what RLHF raises"],
-  "objective/scores": ["reward per response", "mean score"],
+  "objective/scores": ["reward per response", "mean score, as the reward gave it"],
 
-  "ppo/mean_scores": ["reward per response", "mean score"],
-  "ppo/std_scores": ["reward per response", "standard deviation of the scores"],
+  "ppo/mean_scores": [
+    "reward per response",
+    "mean score as trained on: normalised, scaled, clipped",
+  ],
+  "ppo/std_scores": ["reward per response", "standard deviation of the same"],
   "ppo/mean_non_score_reward": ["reward per token", "-beta * KL, mean over tokens"],
   "ppo/rewards_mean": ["reward per response", "sum of the token rewards that GAE saw"],
   "ppo/learning_rate": ["1", "of the policy, in this step"],
@@ -59,7 +62,7 @@ export const METRICS = {
   "tokens/queries_len_std": ["tokens", "standard deviation of the same"],
   "tokens/responses_len_mean": ["tokens", "mean length of the responses, stop token included"],
   "tokens/responses_len_std": ["tokens", "standard deviation of the same"],
-  "env/reward_mean": ["reward per response", "mean score"],
+  "env/reward_mean": ["reward per response", "mean score, as the reward gave it"],
   "env/reward_std": ["reward per response", "standard deviation of the scores"],
 
   "policy/approxkl_avg": ["nats per token", "alias of ppo/policy/approxkl"],
@@ -115,6 +118,13 @@ export type DistributionName = keyof typeof DISTRIBUTIONS;
 export type MetricName =
   | keyof typeof METRICS
   | `${DistributionName}/${keyof typeof PERCENTILES}`;
+
+/**
+ * Metrics of what a reward tells beside its scores, where it does: `rewards/<part>/mean` and
+ * `rewards/<part>/std`, over the responses and before the part's weight; `rewards/source`, which of
+ * several rewards scored, counted from 0.
+ */
+export type RewardMetrics = Record<`rewards/${string}`, number>;
 
 /** Metrics that measure time: two runs of one seed differ in these only. */
 export function isTimeMetric(name: string): boolean {

@@ -1,4 +1,10 @@
-import { type DistributionName, type MetricName, PERCENTILES } from "./metric_table.ts";
+import type { Scores } from "../reward/reward.ts";
+import {
+  type DistributionName,
+  type MetricName,
+  PERCENTILES,
+  type RewardMetrics,
+} from "./metric_table.ts";
 import { checkShapes, maskedRowSums, maskedValues, type Rows } from "./rows.ts";
 import {
   explainedShare,
@@ -77,6 +83,11 @@ export interface PpoStepRecord {
   advantages: Rows; // (B, R) before whitening
   rewards: Rows; // (B, R) per token, as GAE saw them
   scores: ArrayLike<number>; // (B) of the reward
+  adjustedScores: ArrayLike<number>; // (B) the same as trained on: normalised, scaled, clipped
+  /** (B) each: what else the reward told, by name. */
+  parts?: Scores["parts"] | undefined;
+  /** Which of several rewards scored. */
+  source?: Scores["source"] | undefined;
   queryLengths: ArrayLike<number>; // (B) prompt tokens
   responseLengths: ArrayLike<number>; // (B) response tokens, stop token included
   /** Responses that a stop token ended. */
@@ -91,7 +102,7 @@ export interface PpoStepRecord {
 }
 
 /** One flat record per PPO step; {@linkcode METRICS} has units and meanings. NaN is "not measured". */
-export type PpoMetrics = Record<MetricName, number>;
+export type PpoMetrics = Record<MetricName, number> & RewardMetrics;
 
 /**
  * The metrics of a PPO step. Only response tokens count: padding changes nothing.
@@ -111,12 +122,13 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     advantages,
     rewards,
   });
-  const { beta, learningRate, scores, queryLengths, responseLengths, timings } = record;
+  const { beta, learningRate, scores, adjustedScores, queryLengths, responseLengths, timings } =
+    record;
   const klSums = maskedRowSums(klPenalty, mask); // (B)
   const kl = mean(klSums);
   const klPerToken = maskedMean(klPenalty, mask);
   const score = mean(scores);
-  const scoreStd = standardDeviation(scores);
+  const adjustedScore = mean(adjustedScores);
   const returnValues = maskedValues(returns, mask);
   const oldValues = maskedValues(values, mask);
   const returnsVar = variance(returnValues);
@@ -146,14 +158,14 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     "objective/kl_coef": beta,
     "objective/entropy": -mean(maskedRowSums(logprobs, mask)),
     "objective/non_score_reward": -beta * kl,
-    "objective/rlhf_reward": score - beta * kl,
+    "objective/rlhf_reward": adjustedScore - beta * kl,
     "objective/scores": score,
     ...percentiles("objective/kl_dist", klSums),
     ...percentiles("objective/logprobs", maskedValues(logprobs, mask)),
     ...percentiles("objective/ref_logprobs", maskedValues(refLogprobs, mask)),
 
-    "ppo/mean_scores": score,
-    "ppo/std_scores": scoreStd,
+    "ppo/mean_scores": adjustedScore,
+    "ppo/std_scores": standardDeviation(adjustedScores),
     "ppo/mean_non_score_reward": -beta * klPerToken,
     "ppo/rewards_mean": mean(maskedRowSums(rewards, mask)),
     "ppo/learning_rate": learningRate,
@@ -192,8 +204,9 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     "tokens/responses_len_std": standardDeviation(responseLengths),
     ...percentiles("tokens/responses_dist", responseLengths),
     "env/reward_mean": score,
-    "env/reward_std": scoreStd,
+    "env/reward_std": standardDeviation(scores),
     ...percentiles("env/reward_dist", scores),
+    ...rewardMetrics(record),
 
     "policy/approxkl_avg": approxKl,
     "policy/clipfrac_avg": clipFraction,
@@ -220,6 +233,19 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     "time/ppo/optimize_step": timings.update,
     "time/ppo/total": timings.total,
   };
+}
+
+/** What the reward told beside its scores. */
+function rewardMetrics(
+  { parts = {}, source }: Pick<PpoStepRecord, "parts" | "source">,
+): RewardMetrics {
+  const metrics: RewardMetrics = {};
+  for (const [name, numbers] of Object.entries(parts)) {
+    metrics[`rewards/${name}/mean`] = mean(numbers);
+    metrics[`rewards/${name}/std`] = standardDeviation(numbers);
+  }
+  if (source !== undefined) metrics["rewards/source"] = source;
+  return metrics;
 }
 
 /** The three percentiles of a distribution under their names. */

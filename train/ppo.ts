@@ -9,6 +9,7 @@ import type { PpoStepRecord, UpdateStats } from "./metrics.ts";
 import { minibatches } from "./minibatches.ts";
 import { tokenRewards } from "./rewards.ts";
 import { type Rollout, sampleRollout } from "./rollout.ts";
+import { adjustScores, type ScoreNormaliser } from "./score_normaliser.ts";
 import type { Rng } from "./rng.ts";
 import { maskedMean, sum } from "./stats.ts";
 import { PolicyUpdate } from "./update.ts";
@@ -22,6 +23,8 @@ export interface PpoRun {
   /** Frozen. */
   reference: CausalLM;
   reward: Reward;
+  /** Sees the scores where the setting `normaliseScores` is on. */
+  scoreNormaliser: ScoreNormaliser;
   optimizer: AdamW;
   controller: KlDivergenceController;
   config: TrainConfig;
@@ -54,7 +57,9 @@ export async function ppoStep(
   const generate = clock.lap();
 
   // 2. Ask the reward, on text.
-  const scores = await scoreSamples(reward, rollout.samples); // (B)
+  const timeoutMs = config.rewardTimeout;
+  const { scores, parts, source } = await scoreSamples(reward, rollout.samples, { timeoutMs });
+  const adjustedScores = adjustScores(scores, run.scoreNormaliser, config); // (B)
   const score = clock.lap();
 
   // 3. Freeze what PPO calls "old", and measure the KL to the reference.
@@ -62,7 +67,7 @@ export async function ppoStep(
   const forward = clock.lap();
 
   // 4. Rewards per token, and advantages by GAE.
-  const estimates = advantagesOf(run, rollout, experience, scores);
+  const estimates = advantagesOf(run, rollout, experience, adjustedScores);
   const advantages = clock.lap();
 
   // 5. K epochs of minibatches on the clipped surrogate.
@@ -84,6 +89,9 @@ export async function ppoStep(
     ...experience,
     ...estimates,
     scores,
+    adjustedScores,
+    parts,
+    source,
     queryLengths,
     responseLengths,
     endedCount: rollout.ended.filter(Boolean).length,

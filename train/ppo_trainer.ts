@@ -17,6 +17,7 @@ import { Rng } from "./rng.ts";
 import { maskedRowSums } from "./rows.ts";
 import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
+import { ScoreNormaliser } from "./score_normaliser.ts";
 
 /** Folder of the small policy that comes with the package. */
 export const EMBEDDED_POLICY: string = fileURLToPath(
@@ -91,6 +92,7 @@ export class PpoTrainer implements Disposable {
       policy,
       reference,
       reward: typeof wanted === "string" ? new HeuristicReward() : wanted,
+      scoreNormaliser: new ScoreNormaliser(),
       optimizer,
       controller: new KlDivergenceController({
         kind: config.klController,
@@ -178,10 +180,21 @@ export class PpoTrainer implements Disposable {
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
     for (let taken = 0; taken < total; taken++) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
-      const stats = await this.trainStep(batches.next());
+      const stats = await this.#stepOn(batches);
       for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(this);
+  }
+
+  /** A step on the next prompts; where it fails, they stay the next ones. */
+  async #stepOn(batches: PromptBatches): Promise<PpoStats> {
+    const { position } = batches;
+    try {
+      return await this.trainStep(batches.next());
+    } catch (error) {
+      batches.position = position;
+      throw error;
+    }
   }
 
   /**

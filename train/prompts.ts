@@ -164,9 +164,9 @@ export class PromptBatches {
   readonly #prompts: readonly string[];
   readonly #batchSize: number;
   readonly #seed: number;
-  #epoch: number;
-  #index: number;
-  #order: readonly string[];
+  #epoch = 0;
+  #index = 0;
+  #order: readonly string[] = [];
 
   /**
    * @param options.position Where to go on; the beginning, when absent.
@@ -180,25 +180,29 @@ export class PromptBatches {
       position?: PromptPosition;
     },
   ) {
-    const { epoch, index } = position;
     if (prompts.length === 0) throw new RangeError("Cannot make batches: there are no prompts");
+    this.#prompts = prompts;
+    this.#batchSize = batchSize;
+    this.#seed = seed;
+    this.position = position;
+  }
+
+  /** Where the next batch begins; setting one that is not of this sequence throws a {@linkcode RangeError}. */
+  get position(): PromptPosition {
+    return { epoch: this.#epoch, index: this.#index };
+  }
+
+  set position({ epoch, index }: PromptPosition) {
+    const prompts = this.#prompts;
     if (!(Number.isInteger(epoch) && epoch >= 0 && Number.isInteger(index) && index in prompts)) {
       throw new RangeError(
         `Cannot go on at prompt ${index} of epoch ${epoch}: there are ${prompts.length} prompts; ` +
           "use the prompts that the run began with",
       );
     }
-    this.#prompts = prompts;
-    this.#batchSize = batchSize;
-    this.#seed = seed;
     this.#epoch = epoch;
     this.#index = index;
     this.#order = this.#shuffled();
-  }
-
-  /** Where the next batch begins. */
-  get position(): PromptPosition {
-    return { epoch: this.#epoch, index: this.#index };
   }
 
   /** The next `batchSize` prompts. */

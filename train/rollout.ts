@@ -53,6 +53,7 @@ export async function sampleRollout(
     prompt: prompts[b],
     response,
     text: tokenizer.decode([...promptIds[b], ...ids[b]], { skipSpecialTokens: true }),
+    ended: stopped[b],
   }));
   return makeRollout({ promptIds, responseIds: ids, ended: stopped, samples }, tokenizer.eosId);
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { HeuristicReward } from "../../reward/heuristic.ts";
 
 const score = (response: string, prompt = "The movie was") =>
-  new HeuristicReward().score([{ prompt, response, text: prompt + response }])[0];
+  new HeuristicReward().score([{ prompt, response, text: prompt + response, ended: true }])[0];
 
 Deno.test("HeuristicReward counts words over length", () => {
   assertEquals(score(" a good and lovely film"), (10 * 2) / 5);
@@ -86,7 +86,12 @@ Deno.test("HeuristicReward does not take an object's own names for words of the 
 });
 
 Deno.test("HeuristicReward scores each sample on its own, in order", () => {
-  const samples = ["good", "bad", ""].map((response) => ({ prompt: "", response, text: response }));
+  const samples = ["good", "bad", ""].map((response) => ({
+    prompt: "",
+    response,
+    text: response,
+    ended: true,
+  }));
   assertEquals(new HeuristicReward().score(samples), [2, -2, 0]);
   assertEquals(new HeuristicReward().score([]), []);
 });

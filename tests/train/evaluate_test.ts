@@ -17,6 +17,7 @@ import { withGpu } from "../helpers/gpu.ts";
 function evaluation(meanScore: number, stdScore: number, n: number): Evaluation {
   const samples = Array.from({ length: n }, (_, i) => ({
     prompt: `prompt ${i}`,
+    ended: true,
     response: ` a\n response\t of ${meanScore}`,
     text: "",
     score: meanScore,

@@ -1,7 +1,13 @@
 import { assert, assertEquals, assertObjectMatch, assertThrows } from "@std/assert";
 import { ShapeError } from "../../kernels/runtime/errors.ts";
 import { assertClose } from "../helpers/close.ts";
-import { DISTRIBUTIONS, isTimeMetric, METRICS, PERCENTILES } from "../../train/metric_table.ts";
+import {
+  DISTRIBUTIONS,
+  isTimeMetric,
+  type MetricName,
+  METRICS,
+  PERCENTILES,
+} from "../../train/metric_table.ts";
 import { ppoMetrics, type PpoStepRecord, type UpdateStats } from "../../train/metrics.ts";
 
 const F64 = { atol: 1e-12, rtol: 1e-12 }; // sums of a few numbers near 1
@@ -50,6 +56,7 @@ function record(padding = 0): PpoStepRecord {
     advantages: pad([[1.1931625, 1.17175, 1.065, 1.1], [-.3905, -.59]], NaN),
     rewards: pad([[-.02, .06, -.08, 1.5], [.02, -.54]], NaN),
     scores: [1.5, -.5],
+    adjustedScores: [1.5, -.5],
     queryLengths: [3, 5],
     responseLengths: [4, 2],
     endedCount: 1,
@@ -62,7 +69,7 @@ function record(padding = 0): PpoStepRecord {
 
 Deno.test("ppoMetrics() agrees with the worked case", () => {
   const metrics = ppoMetrics(record());
-  const expected: Partial<typeof metrics> = {
+  const expected: Partial<Record<MetricName, number>> = {
     "step": 3,
     "episode": 8,
     "objective/kl": .15,
@@ -110,7 +117,7 @@ Deno.test("ppoMetrics() agrees with the worked case", () => {
 Deno.test("ppoMetrics() puts each statistic of the updates and each time under its name", () => {
   const metrics = ppoMetrics(record());
   const { updates: [u], timings } = record();
-  const expected: Partial<typeof metrics> = {
+  const expected: Partial<Record<MetricName, number>> = {
     "ppo/loss/policy": u.policyLoss,
     "ppo/loss/value": u.valueLoss,
     "ppo/loss/total": u.totalLoss,
@@ -147,6 +154,31 @@ Deno.test("ppoMetrics() has every name of the table and no other, all finite", (
   ];
   assertEquals(Object.keys(metrics).toSorted(), names.toSorted());
   assert(Object.values(metrics).every(Number.isFinite));
+});
+
+Deno.test("ppoMetrics() tells scores as given from scores as trained on", () => {
+  const metrics = ppoMetrics({ ...record(), adjustedScores: [3, 1] });
+  assertEquals([metrics["objective/scores"], metrics["env/reward_mean"]], [.5, .5]);
+  assertClose(
+    [metrics["env/reward_std"], metrics["ppo/std_scores"]],
+    [Math.SQRT2, Math.SQRT2],
+    F64,
+  );
+  assertEquals(metrics["ppo/mean_scores"], 2);
+  assertClose([metrics["objective/rlhf_reward"]], [1.97], F64);
+});
+
+Deno.test("ppoMetrics() adds what the reward told: its parts and its source", () => {
+  const parts = { "length": [1, 3], "best/sentiment": [2, 2] };
+  const metrics = ppoMetrics({ ...record(), parts, source: 1 });
+  const added = Object.entries(metrics).filter(([name]) => name.startsWith("rewards/"));
+  assertEquals(Object.fromEntries(added), {
+    "rewards/length/mean": 2,
+    "rewards/length/std": Math.SQRT2,
+    "rewards/best/sentiment/mean": 2,
+    "rewards/best/sentiment/std": 0,
+    "rewards/source": 1,
+  });
 });
 
 Deno.test("ppoMetrics() gives an alias the value of its original", () => {

@@ -10,6 +10,7 @@ import { AdamW } from "../../train/optimizer.ts";
 import { advantagesOf, ppoStep, updatePolicy } from "../../train/ppo.ts";
 import { Rng } from "../../train/rng.ts";
 import { makeRollout, type Rollout } from "../../train/rollout.ts";
+import { ScoreNormaliser } from "../../train/score_normaliser.ts";
 import { whiten } from "../../train/whiten.ts";
 import { assertClose } from "../helpers/close.ts";
 import { golden, goldenTensors, GPT2 } from "../helpers/goldens.ts";
@@ -46,7 +47,7 @@ function goldenRollout(): Rollout {
   const responseLengths = mask.map((row) => row.reduce((a, b) => a + b, 0));
   const Q = ppo.query_length;
   return {
-    samples: ppo.input_ids.map(() => ({ prompt: "", response: "", text: "" })),
+    samples: ppo.input_ids.map(() => ({ prompt: "", response: "", text: "", ended: false })),
     inputIds: ppo.input_ids,
     attentionMask: ppo.attention_mask,
     mask,
@@ -187,7 +188,9 @@ for (
           name: "length",
           score: (samples: readonly Sample[]) => samples.map(({ response }) => response.length),
         };
-        const run = { policy, reference, reward, optimizer, controller, config, rng: new Rng(1) };
+        const models = { policy, reference, reward, optimizer, controller };
+        const scoreNormaliser = new ScoreNormaliser();
+        const run = { ...models, scoreNormaliser, config, rng: new Rng(1) };
         const prompts = ["the movie", "hopefully, this picture will", "a", "it is"];
         const { updates } = await ppoStep(run, prompts, { step: 0, learningRate: 0 });
         assertEquals(updates.length, config.epochs * 4 / config.miniBatchSize);

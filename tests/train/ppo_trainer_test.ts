@@ -11,6 +11,7 @@ import {
 } from "../../train/callbacks.ts";
 import { ConfigError } from "../../train/config.ts";
 import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PromptBatches } from "../../train/prompts.ts";
 import { learningRateAt } from "../../train/schedule.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
@@ -19,9 +20,10 @@ import { withGpu } from "../helpers/gpu.ts";
 const PROMPTS = ["the movie", "hopefully, this picture will", "a", "it is"];
 
 /** Likes the letter e. */
-const LETTERS: Reward = {
+const LETTERS = {
   name: "letters",
-  score: (samples) => samples.map(({ response }) => response.split("e").length - 1),
+  score: (samples: readonly { response: string }[]) =>
+    samples.map(({ response }) => response.split("e").length - 1),
 };
 
 /** Runs a test on a trainer of the tiny GPT-2, with small batches. */
@@ -110,7 +112,7 @@ Deno.test("trainStep() is a step of a loop of one's own", () =>
       assertEquals(metrics.step, step);
       assertEquals(metrics.episode, 4 * step);
       assertEquals(samples.map(({ prompt }) => prompt), PROMPTS);
-      const scores = await LETTERS.score(samples.map((sample) => ({ ...sample, text: "" })));
+      const scores = LETTERS.score(samples);
       assertEquals(samples.map(({ score }) => score), scores);
       assertEquals(metrics["ppo/mean_scores"], scores.reduce((a, b) => a + b) / 4);
       assert(samples.every((sample) => sample.step === step && Number.isFinite(sample.kl)));
@@ -156,46 +158,91 @@ Deno.test("trainStep() shows the reward each prompt, response and both as they r
 const FAULTY: {
   what: string;
   score: Reward["score"];
-  fails: [new (message?: string) => Error, string];
+  fails: string;
 }[] = [
   {
     what: "throws",
     score: () => {
       throw new RangeError("the classifier is out");
     },
-    fails: [RangeError, "the classifier is out"],
+    fails: "Cannot use the reward faulty: it failed on 4 samples: the classifier is out",
   },
   {
     what: "rejects",
     score: () => Promise.reject(new RangeError("the classifier is out")),
-    fails: [RangeError, "the classifier is out"],
+    fails: "Cannot use the reward faulty: it failed on 4 samples: the classifier is out",
+  },
+  {
+    what: "hangs",
+    score: () => new Promise(() => {}),
+    fails: "Cannot use the reward faulty: it has not scored 4 samples within 200 ms",
   },
   {
     what: "returns too few scores",
     score: (samples) => samples.slice(1).map(() => 1),
-    fails: [RewardError, "Cannot use the reward faulty: it gave 3 scores for 4 samples"],
+    fails: "Cannot use the reward faulty: it gave 3 scores for 4 samples",
   },
   {
     what: "returns NaN",
     score: (samples) => samples.map((_, b) => b === 2 ? NaN : 1),
-    fails: [RewardError, "the score of sample 2 is NaN"],
+    fails: 'Cannot use the reward faulty: the score of sample 2 is NaN for the response "',
   },
 ];
 
 Deno.test("a reward that fails ends the step and changes nothing", async (t) => {
-  const reward: Reward = { name: "faulty", score: () => [] };
-  await withTrainer({ reward }, async (trainer) => {
-    const before = await parameters(trainer);
-    for (const { what, score, fails: [type, message] } of FAULTY) {
+  const reward: Reward = { name: "faulty", score: LETTERS.score };
+  const options = { reward, rewardTimeout: 200, normaliseScores: true };
+  await withTrainer(options, async (trainer) => {
+    const { run } = trainer;
+    const callbacks: TrainerCallback[] = [{
+      onStepEnd: (_, { samples }) => void batches.push(samples.map(({ prompt }) => prompt)),
+    }];
+    const batches: string[][] = [];
+    const prompts = [...PROMPTS, "the film"];
+    const train = () => trainer.train({ steps: 1, prompts, callbacks });
+    const state = async () => ({
+      parameters: await parameters(trainer),
+      controller: run.controller.state(),
+      normaliser: run.scoreNormaliser.state(),
+      rng: [...run.rng.state],
+      counts: [trainer.steps, trainer.episodes],
+    });
+    await train();
+    const before = await state();
+    for (const { what, score, fails } of FAULTY) {
       await t.step(what, async () => {
         reward.score = score;
-        await assertRejects(() => trainer.trainStep(PROMPTS), type, message);
-        assertEquals([trainer.steps, trainer.episodes], [0, 0]);
+        await assertRejects(() => trainer.trainStep(PROMPTS), RewardError, fails);
+        await assertRejects(train, RewardError, fails);
+        assertEquals(await state(), before);
       });
     }
-    assertEquals(await parameters(trainer), before);
     reward.score = LETTERS.score;
-    assertEquals((await trainer.trainStep(PROMPTS)).metrics.step, 1); // and can go on
+    await train(); // and can go on, where it was in its prompts
+    assertEquals(trainer.steps, 2);
+    const order = new PromptBatches(prompts, { batchSize: 4, seed: trainer.config.seed });
+    assertEquals(batches, [order.next(), order.next()]);
+  });
+});
+
+Deno.test("trainStep() reports scores as given, and what the reward tells beside them", () => {
+  const reward: Reward = {
+    name: "detailed",
+    score: (samples) => ({
+      scores: samples.map((_, b) => b),
+      parts: {
+        ended: samples.map(({ ended }) => Number(ended)),
+        twice: samples.map((_, b) => 2 * b),
+      },
+      source: 1,
+    }),
+  };
+  return withTrainer({ reward, rewardScale: 2, rewardClip: 5 }, async (trainer) => {
+    const { metrics, samples } = await trainer.trainStep(PROMPTS);
+    assertEquals(samples.map(({ score }) => score), [0, 1, 2, 3]);
+    assertEquals([metrics["objective/scores"], metrics["ppo/mean_scores"]], [1.5, 2.75]);
+    assertEquals([metrics["rewards/twice/mean"], metrics["rewards/source"]], [3, 1]);
+    assertEquals(metrics["rewards/ended/mean"], metrics["val/num_eos_tokens"] / 4);
   });
 });
 
