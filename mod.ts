@@ -26,16 +26,19 @@
 
 export {
   type Arena,
+  DeviceLostError,
   type Dtype,
   Gpu,
   GpuError,
   GpuMemoryError,
   type GpuOptions,
   GpuUnavailableError,
+  type GpuWatcher,
   type HostArray,
   type Pass,
   ShaderError,
   ShapeError,
+  type SubmittedPass,
   type Tensor,
 } from "./kernels/runtime/mod.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
@@ -43,7 +46,18 @@ export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
 
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
-export { type Gpt2Activation, type Gpt2Config, parseGpt2Config } from "./model/config.ts";
+export { type CausalLMConfig, parseCausalLMConfig } from "./model/causal_lm_config.ts";
+export {
+  type Gpt2Activation,
+  type Gpt2Config,
+  parseGpt2Config,
+  type TrunkConfig,
+} from "./model/config.ts";
+export {
+  type GptNeoAttention,
+  type GptNeoConfig,
+  parseGptNeoConfig,
+} from "./model/gpt_neo_config.ts";
 export { ModelConfigError } from "./model/config_json.ts";
 export type { GenerateOptions, Generation } from "./model/generate.ts";
 export {
