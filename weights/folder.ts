@@ -2,12 +2,12 @@
 
 import { join } from "node:path";
 import { ModelFolderError } from "./errors.ts";
-import { parseJson } from "./json.ts";
-import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
+import { parseJson, showJson } from "./json.ts";
+import { readRegularFile } from "./regular_file.ts";
+import type { SafetensorsFile, TensorInfo } from "./safetensors.ts";
+import { openWeights, WEIGHTS, type Weights } from "./weights.ts";
 
 const CONFIG = "config.json";
-const WEIGHTS = "model.safetensors";
-const SHARD_INDEX = "model.safetensors.index.json";
 
 /** An open model folder: its configuration, its tensors, its other files. Dispose of it after use. */
 export class ModelFolder implements Disposable {
@@ -17,7 +17,7 @@ export class ModelFolder implements Disposable {
   readonly files: readonly string[];
   /** What `config.json` holds; the model checks it. */
   readonly config: unknown;
-  readonly #weights: SafetensorsFile;
+  readonly #weights: Weights;
 
   /** Takes over `weights`; use {@linkcode openModelFolder}. */
   constructor(
@@ -25,7 +25,7 @@ export class ModelFolder implements Disposable {
       path: string;
       files: readonly string[];
       config: unknown;
-      weights: SafetensorsFile;
+      weights: Weights;
     },
   ) {
     this.path = path;
@@ -34,7 +34,12 @@ export class ModelFolder implements Disposable {
     this.#weights = weights;
   }
 
-  /** Name, dtype and shape of every tensor, in the order of the file. */
+  /** The file that lists the tensors: the only one that holds them, or the index of several. */
+  get weightsPath(): string {
+    return this.#weights.path;
+  }
+
+  /** Name, dtype and shape of every tensor, in the order of the files. */
   get tensors(): ReadonlyMap<string, TensorInfo> {
     return this.#weights.tensors;
   }
@@ -47,23 +52,30 @@ export class ModelFolder implements Disposable {
    * @throws {SafetensorsError} If its numbers cannot be read.
    */
   async readTensor(name: string, shape: readonly number[]): Promise<Float32Array<ArrayBuffer>> {
-    const path = this.#weights.path;
-    const info = this.tensors.get(name);
-    if (info === undefined) {
-      throw new ModelFolderError(
-        `Cannot load ${path}: it has no tensor ${JSON.stringify(name)}; ` +
-          `use weights saved whole and for the architecture in ${CONFIG}`,
-        { path },
-      );
-    }
-    if (info.shape.join() !== shape.join()) {
-      throw new ModelFolderError(
-        `Cannot load ${path}: tensor ${JSON.stringify(name)} has the shape [${info.shape}], ` +
-          `${CONFIG} makes it [${shape}]; use the ${CONFIG} that was saved with these weights`,
-        { path },
-      );
-    }
-    return await this.#weights.read(name);
+    return await this.#fileOf(name, shape).read(name);
+  }
+
+  /**
+   * Reads a tensor in pieces that follow each other, in little memory whatever its size; a piece
+   * holds its numbers until the next one is asked for.
+   *
+   * @throws {Error} As {@linkcode readTensor}.
+   */
+  readPieces(name: string, shape: readonly number[]): AsyncGenerator<Float32Array<ArrayBuffer>> {
+    return this.#fileOf(name, shape).readPieces(name);
+  }
+
+  #fileOf(name: string, shape: readonly number[]): SafetensorsFile {
+    const file = this.#weights.fileOf(name);
+    const stored = file.tensors.get(name)!.shape;
+    if (stored.join() === shape.join()) return file;
+    throw new ModelFolderError(
+      `Cannot load ${file.path}: tensor ${showJson(name)} has the shape ${showJson(stored)}, ` +
+        `${CONFIG} makes it ${
+          showJson(shape)
+        }; use the ${CONFIG} that was saved with these weights`,
+      { path: file.path },
+    );
   }
 
   /**
@@ -77,7 +89,7 @@ export class ModelFolder implements Disposable {
 
   /** Closes the weights. */
   close(): void {
-    this.#weights.close();
+    this.#weights[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
@@ -86,19 +98,20 @@ export class ModelFolder implements Disposable {
 }
 
 /**
- * Opens a model folder with `config.json` and `model.safetensors`.
+ * Opens a model folder with `config.json` and weights in `model.safetensors`, or in the several
+ * files that `model.safetensors.index.json` names.
  *
- * Reads the configuration and the header of the weights, not the weights.
+ * Reads the configuration and the headers of the weights, not the weights.
  *
- * @throws {ModelFolderError} If the folder or one of the two files is missing, or `config.json` is
- * not JSON.
+ * @throws {ModelFolderError} If the folder or a file is missing, `config.json` is not JSON, or the
+ * index does not fit the files.
  * @throws {SafetensorsError} If the weights break the format.
  */
 export async function openModelFolder(path: string): Promise<ModelFolder> {
   const files = await listFiles(path);
   const config = await readModelConfig(path);
-  if (!files.includes(WEIGHTS)) throw missingWeights(path, files);
-  const weights = await openSafetensors(join(path, WEIGHTS));
+  const weights = await openWeights(path, files);
+  if (weights === undefined) throw missingWeights(path, files);
   return new ModelFolder({ path, files, config, weights });
 }
 
@@ -120,7 +133,7 @@ async function listFiles(path: string): Promise<string[]> {
 
 async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return await Deno.readFile(join(folder, name));
+    return await readRegularFile(join(folder, name));
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw unopened(folder, `${name} is missing; give a folder that save_pretrained wrote`, error);
@@ -144,10 +157,6 @@ export async function readModelConfig(folder: string): Promise<unknown> {
 }
 
 function missingWeights(path: string, files: readonly string[]): ModelFolderError {
-  if (files.includes(SHARD_INDEX)) {
-    const sharded = `its weights are in several files (${SHARD_INDEX}), which is not supported yet`;
-    return unopened(path, `${sharded}; save it with a max_shard_size that makes one file`);
-  }
   const pickled = files.find((name) => name.endsWith(".bin"));
   if (pickled !== undefined) {
     const problem = `${WEIGHTS} is missing, and ${pickled} is a format that can run code`;

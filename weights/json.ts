@@ -59,7 +59,7 @@ function findFault(text: string): { offset: number; problem: string } | undefine
       expected = afterValue(open);
     } else if (expected.startsWith("a key") && token.startsWith('"')) {
       const key: string = JSON.parse(token);
-      if (keys!.has(key)) return { offset, problem: `the key ${token} appears twice` };
+      if (keys!.has(key)) return { offset, problem: `the key ${shorten(token)} appears twice` };
       keys!.add(key);
       expected = ":";
     } else if (expected === ":" && token === ":") {
@@ -75,7 +75,7 @@ function findFault(text: string): { offset: number; problem: string } | undefine
     } else if (expected.startsWith("a value") && !"}],:".includes(token)) {
       expected = afterValue(open);
     } else {
-      return { offset, problem: `expected ${expected}, found ${token}` };
+      return { offset, problem: `expected ${expected}, found ${shorten(token)}` };
     }
   }
 }
@@ -90,4 +90,23 @@ function closes(token: string, expected: string): boolean {
 function afterValue(open: Set<string>[]): Expected | "the end" {
   if (open.length === 0) return "the end";
   return open.at(-1) === ARRAY ? ", or ]" : ", or }";
+}
+
+/** Whether a value is a JSON object. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** A JSON value for an error message, which one from a stranger must not make long. */
+export function showJson(value: unknown): string {
+  if (Array.isArray(value) && !value.every(Number.isFinite)) return "a list";
+  if (isObject(value)) return "an object";
+  return shorten(JSON.stringify(value) ?? "nothing");
+}
+
+/** So many characters of a foreign text are enough to find it. */
+const SHOWN = 100;
+
+function shorten(text: string): string {
+  return text.length <= SHOWN ? text : `${text.slice(0, SHOWN).toWellFormed()}…`;
 }

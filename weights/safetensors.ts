@@ -1,15 +1,24 @@
 /**
- * Safetensors files: reads tensors one at a time, writes them in a stream. The format itself is in
+ * Safetensors files: reads tensors piece by piece, writes them in a stream. The format itself is in
  * `safetensors_header.ts`; nothing here knows about models.
  *
- * The numbers go between file and memory as they are: every machine that runs WebGPU is little
- * endian, as the format is.
+ * Bytes are not swapped: every machine that runs WebGPU is little endian, as the format is.
  */
 
 import { replaceFile, writeAll } from "./atomic.ts";
 import { SafetensorsError } from "./errors.ts";
 import {
+  decodeFloats,
+  encodeFloats,
+  firstOverflow,
+  type FloatType,
+  isFloatType,
+} from "./floats.ts";
+import { showJson } from "./json.ts";
+import { expectRegularFile } from "./regular_file.ts";
+import {
   type Dtype,
+  DTYPE_BYTES,
   encodeSafetensorsHeader,
   headerLength,
   parseSafetensorsHeader,
@@ -19,7 +28,16 @@ import {
   unwritable,
 } from "./safetensors_header.ts";
 
-export { type Dtype, parseSafetensorsHeader, type SafetensorsHeader, type TensorInfo };
+export {
+  type Dtype,
+  type FloatType,
+  parseSafetensorsHeader,
+  type SafetensorsHeader,
+  type TensorInfo,
+};
+
+/** Most numbers that are read or written at a time: 8 MiB as 32-bit floats. */
+export const PIECE = 2 ** 21;
 
 /** An open safetensors file, whose tensors are read one at a time. */
 export class SafetensorsFile implements Disposable, SafetensorsHeader {
@@ -42,31 +60,63 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
   /**
    * Reads one tensor as 32-bit floats, row-major.
    *
-   * @throws {SafetensorsError} If there is no such tensor, or it is stored in a type other than F32.
+   * @throws {SafetensorsError} As {@linkcode readPieces}.
    */
   async read(name: string): Promise<Float32Array<ArrayBuffer>> {
-    const bytes = await this.readBytes(name);
-    const { dtype } = this.tensors.get(name)!;
-    return toFloat32(bytes, dtype, { file: this.path, tensor: name });
+    const whole = new Float32Array(this.#floats(name).count);
+    let done = 0;
+    for await (const piece of this.readPieces(name)) {
+      whole.set(piece, done);
+      done += piece.length;
+    }
+    return whole;
   }
 
   /**
-   * Reads the bytes of one tensor as they are stored.
+   * Reads one tensor as 32-bit floats, row-major, in pieces that follow each other, so that a
+   * tensor of any size takes {@linkcode PIECE} numbers of memory.
    *
-   * @throws {SafetensorsError} If there is no such tensor, or the file has shrunk since it was opened.
+   * A piece holds its numbers until the next one is asked for.
+   *
+   * @throws {SafetensorsError} If there is no such tensor, it is stored in a type other than F32,
+   * F16 or BF16, or the file has shrunk since it was opened.
    */
-  readBytes(name: string): Promise<Uint8Array<ArrayBuffer>> {
-    const result = this.#turn.then(async () => {
-      const info = this.tensors.get(name);
-      if (info === undefined) {
-        throw unreadable(this.path, name, "the file has no such tensor; use a complete model file");
-      }
-      await this.#file.seek(info.byteOffset, Deno.SeekMode.Start);
-      const bytes = new Uint8Array(info.byteLength);
-      if (await readFull(this.#file, bytes) < bytes.length) {
+  async *readPieces(name: string): AsyncGenerator<Float32Array<ArrayBuffer>> {
+    const { dtype, count, byteOffset, numberBytes } = this.#floats(name);
+    const piece = new Float32Array(Math.min(PIECE, count));
+    const stored = new Uint8Array(piece.length * numberBytes);
+    for (let from = 0; from < count; from += PIECE) {
+      const length = Math.min(PIECE, count - from);
+      const bytes = stored.subarray(0, length * numberBytes);
+      if (await this.#readAt(byteOffset + from * numberBytes, bytes) < bytes.length) {
         throw unreadable(this.path, name, "the file has become shorter; copy it again");
       }
-      return bytes;
+      const numbers = piece.subarray(0, length);
+      decodeFloats(bytes, dtype, numbers);
+      yield numbers;
+    }
+  }
+
+  /** How a tensor's numbers are stored. */
+  #floats(name: string) {
+    const info = this.tensors.get(name);
+    if (info === undefined) {
+      throw unreadable(this.path, name, "the file has no such tensor; use a complete model file");
+    }
+    const { dtype, byteOffset, byteLength } = info;
+    if (!isFloatType(dtype)) {
+      const problem = `its dtype is ${dtype}; save the model as float32, float16 or bfloat16`;
+      throw unreadable(this.path, name, problem);
+    }
+    const numberBytes = DTYPE_BYTES[dtype];
+    return { dtype, byteOffset, numberBytes, count: byteLength / numberBytes };
+  }
+
+  /** Fills `bytes` from a place in the file; returns how many bytes the file has there. */
+  #readAt(offset: number, bytes: Uint8Array): Promise<number> {
+    const result = this.#turn.then(async () => {
+      await this.#file.seek(offset, Deno.SeekMode.Start);
+      return await readFull(this.#file, bytes);
     });
     this.#turn = result.catch(() => {});
     return result;
@@ -89,6 +139,7 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
  * @throws {Deno.errors.NotFound} If there is no such file.
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  await expectRegularFile(path);
   const file = await Deno.open(path);
   try {
     const { size } = await file.stat();
@@ -112,22 +163,30 @@ export interface TensorToWrite {
   readonly data: Float32Array | (() => Float32Array | Promise<Float32Array>);
 }
 
+/** How tensors are written. */
+export interface WriteOptions {
+  /** How numbers are stored (default F32); the other two round. */
+  readonly dtype?: FloatType;
+  /** Free-form strings; by default the one that `transformers` wants, the format. */
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
 /**
- * Writes tensors as F32 to a safetensors file, in the order given. The file appears whole or, when
+ * Writes tensors to a safetensors file, in the order given. The file appears whole or, when
  * anything throws, not at all.
  *
  * Only one tensor's numbers need be in memory at a time, where `data` are functions.
  *
- * @param metadata Free-form strings; `transformers` wants the format named.
- * @throws {SafetensorsError} If a name is used twice, or numbers do not fit their shape.
+ * @throws {SafetensorsError} If a name is used twice, numbers do not fit their shape, or a finite
+ * number is too large for the dtype.
  */
 export async function writeSafetensors(
   path: string,
   tensors: Iterable<TensorToWrite>,
-  metadata: Readonly<Record<string, string>> = { format: "pt" },
+  { dtype = "F32", metadata = { format: "pt" } }: WriteOptions = {},
 ): Promise<void> {
   const list = [...tensors];
-  const header = encodeSafetensorsHeader(list, metadata, path);
+  const header = encodeSafetensorsHeader(list, { dtype, metadata, file: path });
   await replaceFile(path, async (file) => {
     await writeAll(file, header);
     for (const { name, shape, data: source } of list) {
@@ -137,23 +196,16 @@ export async function writeSafetensors(
         const problem = `it has ${data.length} numbers; its shape [${shape}] takes ${size}`;
         throw unwritable(path, name, problem);
       }
-      await writeAll(file, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      const overflow = firstOverflow(data, dtype);
+      if (overflow >= 0) {
+        const problem = `${data[overflow]} is too large for ${dtype}; save as float32`;
+        throw unwritable(path, name, problem);
+      }
+      for (let from = 0; from < size; from += PIECE) {
+        await writeAll(file, encodeFloats(data.subarray(from, from + PIECE), dtype));
+      }
     }
   });
-}
-
-/** Turns stored bytes into 32-bit floats: the one place that knows how each type is stored. */
-function toFloat32(
-  bytes: Uint8Array<ArrayBuffer>,
-  dtype: Dtype,
-  { file, tensor }: { file: string; tensor: string },
-): Float32Array<ArrayBuffer> {
-  switch (dtype) {
-    case "F32":
-      return new Float32Array(bytes.buffer);
-    default:
-      throw unreadable(file, tensor, `its dtype is ${dtype}; save the model as float32`);
-  }
 }
 
 /** Fills `bytes` from the file's position; returns how many bytes the file still had. */
@@ -168,6 +220,6 @@ async function readFull(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {
 }
 
 function unreadable(file: string, tensor: string, problem: string): SafetensorsError {
-  const message = `Cannot read tensor ${JSON.stringify(tensor)} of ${file}: ${problem}`;
+  const message = `Cannot read tensor ${showJson(tensor)} of ${file}: ${problem}`;
   return new SafetensorsError(message, { file, tensor });
 }

@@ -7,10 +7,10 @@
  */
 
 import { type JsonError, SafetensorsError } from "./errors.ts";
-import { parseJson } from "./json.ts";
+import { isObject, parseJson, showJson } from "./json.ts";
 
 /** Bytes per number of every type the format names. */
-const DTYPE_BYTES = {
+export const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
   I8: 1,
@@ -92,17 +92,20 @@ export function parseSafetensorsHeader(
 }
 
 /**
- * Lays out F32 tensors one after another, in the order given, and writes the header that says so:
- * length, JSON, and spaces up to a multiple of eight bytes so that the numbers are aligned.
+ * Lays out tensors of one dtype one after another, in the order given, and writes the header that
+ * says so: length, JSON, and spaces up to a multiple of eight bytes so that the numbers are aligned.
  *
- * @param file The name for error messages.
+ * @param options.file The name for error messages.
  * @throws {SafetensorsError} If a name is used twice or is `__metadata__`, or a shape is not made
  * of whole numbers.
  */
 export function encodeSafetensorsHeader(
   tensors: Iterable<{ name: string; shape: readonly number[] }>,
-  metadata: Readonly<Record<string, string>>,
-  file: string,
+  { dtype, metadata, file }: {
+    dtype: Dtype;
+    metadata: Readonly<Record<string, string>>;
+    file: string;
+  },
 ): Uint8Array<ArrayBuffer> {
   // Joined by hand, since an object would put names such as "10" first.
   const entries = new Map([[METADATA_KEY, JSON.stringify(metadata)]]);
@@ -115,8 +118,8 @@ export function encodeSafetensorsHeader(
       throw unwritable(file, name, `its shape is [${shape}]; give sizes as whole numbers`);
     }
     const begin = end;
-    end += shape.reduce((product, size) => product * size, DTYPE_BYTES.F32);
-    entries.set(name, JSON.stringify({ dtype: "F32", shape, data_offsets: [begin, end] }));
+    end += shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
+    entries.set(name, JSON.stringify({ dtype, shape, data_offsets: [begin, end] }));
   }
   const members = Array.from(entries, ([name, entry]) => `${JSON.stringify(name)}:${entry}`);
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
@@ -181,11 +184,11 @@ function parseEntry(
   },
 ): TensorInfo {
   const fail = (problem: string) =>
-    invalid(file, `tensor ${JSON.stringify(tensor)} ${problem}`, { tensor });
+    invalid(file, `tensor ${showJson(tensor)} ${problem}`, { tensor });
 
   if (!isObject(entry)) throw fail("is not described by an object");
   const { dtype, shape, data_offsets: offsets } = entry;
-  if (!isDtype(dtype)) throw fail(`has the unknown dtype ${JSON.stringify(dtype)}`);
+  if (!isDtype(dtype)) throw fail(`has the unknown dtype ${showJson(dtype)}`);
   if (!isSizes(shape)) throw fail("has a shape that is not a list of whole numbers");
   if (!isSizes(offsets) || offsets.length !== 2) {
     throw fail("has data_offsets that are not two whole numbers");
@@ -193,7 +196,7 @@ function parseEntry(
   const [begin, end] = offsets as [number, number];
   const byteLength = shape.reduce((product, size) => product * size, DTYPE_BYTES[dtype]);
   if (end - begin !== byteLength) {
-    const needs = `${dtype} ${JSON.stringify(shape)} takes ${byteLength}`;
+    const needs = `${dtype} ${showJson(shape)} takes ${byteLength}`;
     throw fail(`has ${end - begin} bytes by its data_offsets, but ${needs}`);
   }
   return { dtype, shape, byteOffset: dataStart + begin, byteLength };
@@ -206,7 +209,7 @@ function checkLayout(
 ): void {
   let end = dataStart;
   for (const [tensor, { byteOffset, byteLength }] of tensors) {
-    const name = JSON.stringify(tensor);
+    const name = showJson(tensor);
     if (byteOffset > end) {
       throw invalid(file, `${byteOffset - end} unused bytes precede tensor ${name}`, { tensor });
     }
@@ -222,10 +225,6 @@ function checkLayout(
   if (end < fileSize) {
     throw invalid(file, `${fileSize - end} bytes follow its last tensor`);
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isDtype(value: unknown): value is Dtype {
@@ -247,6 +246,6 @@ function invalid(
 
 /** The error of a tensor that cannot be written. */
 export function unwritable(file: string, tensor: string, problem: string): SafetensorsError {
-  const message = `Cannot write tensor ${JSON.stringify(tensor)} to ${file}: ${problem}`;
+  const message = `Cannot write tensor ${showJson(tensor)} to ${file}: ${problem}`;
   return new SafetensorsError(message, { file, tensor });
 }

@@ -21,7 +21,7 @@ for (const golden of GOLDENS) {
         shape,
         data: () => file.read(name),
       }));
-      await writeSafetensors(`${folder}/copy`, tensors, file.metadata);
+      await writeSafetensors(`${folder}/copy`, tensors, { metadata: file.metadata });
       assertEquals(await Deno.readFile(`${folder}/copy`), await Deno.readFile(golden));
     }));
 }
@@ -50,17 +50,16 @@ Deno.test("writeSafetensors() writes a view on a larger buffer, and keeps every 
     assertEquals(file.metadata, { format: "pt" });
   }));
 
-Deno.test("SafetensorsFile.read() refuses a tensor that is not there or not F32", () =>
+Deno.test("SafetensorsFile.read() refuses a tensor that is not there or holds no floats", () =>
   withFolder(async (folder) => {
-    const header = '{"half":{"dtype":"F16","shape":[2],"data_offsets":[0,4]}}      ';
+    const header = '{"mask":{"dtype":"BOOL","shape":[4],"data_offsets":[0,4]}}      ';
     const bytes = new Uint8Array(8 + header.length + 4);
     bytes[0] = header.length;
     bytes.set(new TextEncoder().encode(header), 8);
     await Deno.writeFile(`${folder}/m`, bytes);
 
     using file = await openSafetensors(`${folder}/m`);
-    await assertRejects(() => file.read("half"), SafetensorsError, "dtype is F16; save the model");
-    assertEquals(await file.readBytes("half"), new Uint8Array(4));
+    await assertRejects(() => file.read("mask"), SafetensorsError, "dtype is BOOL; save the model");
     const error = await assertRejects(() => file.read("whole"), SafetensorsError);
     assertStringIncludes(error.message, "no such tensor");
     assertEquals([error.file, error.tensor], [`${folder}/m`, "whole"]);
