@@ -1,7 +1,8 @@
 import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
-import type { Gpt2Config } from "./config.ts";
+import type { CausalLMConfig } from "./causal_lm_config.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
-import { gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { gptNeoParameters } from "./gpt_neo.ts";
 import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
@@ -13,7 +14,7 @@ import { valueHeadParameters } from "./value_head.ts";
 
 /** What a {@linkcode CausalLM} is made of. */
 export interface CausalLMParts {
-  config: Gpt2Config;
+  config: CausalLMConfig;
   tokenizer: TextCodec;
   /** Allocate gradients, so that the model can be trained. */
   train?: boolean;
@@ -29,7 +30,7 @@ export interface CausalLMParts {
  * Make one with `loadCausalLM` or `initCausalLM`; dispose of it, or of the Gpu, when done.
  */
 export class CausalLM implements Disposable {
-  readonly config: Gpt2Config;
+  readonly config: CausalLMConfig;
   readonly tokenizer: TextCodec;
   readonly files: CausalLMFiles;
   readonly layout: ParameterLayout;
@@ -48,7 +49,7 @@ export class CausalLM implements Disposable {
     this.files = files;
     this.hasValueHead = valueHead;
     const specs = [
-      ...gpt2Parameters(config),
+      ...(config.modelType === "gpt2" ? gpt2Parameters(config) : gptNeoParameters(config)),
       ...(valueHead ? valueHeadParameters(config.nEmbd) : []),
     ];
     this.layout = new ParameterLayout(specs, gpu.bindingBytes);
@@ -72,6 +73,15 @@ export class CausalLM implements Disposable {
   /** Records the trunk: hidden states (B*T, C). With `train`, keeps what a backward pass needs. */
   forward(pass: Pass, batch: TokenBatch, options: { train?: boolean } = {}): Tensor {
     return gpt2Forward(this.context(pass), this.config, batch, options);
+  }
+
+  /**
+   * Records the backward of {@linkcode forward} with `train`: adds to the gradients of the trunk.
+   *
+   * @param dhidden (B*T, C) gradient with respect to the hidden states.
+   */
+  backward(pass: Pass, batch: TokenBatch, dhidden: Tensor): void {
+    gpt2Backward(this.context(pass), this.config, batch, dhidden);
   }
 
   /**

@@ -5,8 +5,8 @@ import { ConfigReader, sortedKeys } from "./config_json.ts";
 /** How the MLP's activation is computed: by tanh, as GPT-2's own, or by the error function. */
 export type Gpt2Activation = "gelu_new" | "gelu";
 
-/** The architecture of a GPT-2. */
-export interface Gpt2Config {
+/** The sizes and switches that all architectures built like GPT-2 have. */
+export interface TrunkConfig {
   /** V, the number of tokens. */
   readonly vocabSize: number;
   /** The longest sequence, in tokens. */
@@ -30,6 +30,11 @@ export interface Gpt2Config {
   readonly eosTokenId: number | null;
   /** Standard deviation of fresh weights. */
   readonly initializerRange: number;
+}
+
+/** The architecture of a GPT-2. */
+export interface Gpt2Config extends TrunkConfig {
+  readonly modelType: "gpt2";
 }
 
 /** Classes of transformers whose files hold a GPT-2 language model; the second has no own head. */
@@ -74,6 +79,7 @@ export function parseGpt2Config(
     throw read.error("n_embd", `a multiple of n_head (${nHead}); correct one of them`);
   }
   return {
+    modelType: "gpt2",
     vocabSize,
     nPositions: read.positiveInteger("n_positions"),
     nEmbd,
@@ -123,7 +129,8 @@ export function toHuggingFaceConfig(
   });
 }
 
-function readActivation(read: ConfigReader): Gpt2Activation {
+/** The activation of the MLP, as `config.json` names it. */
+export function readActivation(read: ConfigReader): Gpt2Activation {
   const activation = read.json.activation_function ?? "gelu_new";
   if (activation === "gelu_new" || activation === "gelu") return activation;
   throw read.error("activation_function", '"gelu_new" or "gelu"; no other is supported');

@@ -1,7 +1,9 @@
+import type { AttentionOptions } from "../kernels/attention.ts";
 import { attentionDecode } from "../kernels/attention_decode.ts";
 import { kvStore } from "../kernels/kv_store.ts";
 import type { Tensor } from "../kernels/runtime/mod.ts";
-import type { Gpt2Config } from "./config.ts";
+import type { CausalLMConfig } from "./causal_lm_config.ts";
+import type { Gpt2Config, TrunkConfig } from "./config.ts";
 import { embed, embedBackward, type EmbeddingTables } from "./embeddings.ts";
 import { type LayerContext, norm, normBackward, type Slots, slotsOf } from "./layers.ts";
 import type { ParameterSpec } from "./params.ts";
@@ -28,8 +30,8 @@ export interface KvCache {
 
 /** Names and shapes of GPT-2's parameters as its checkpoints have them; Conv1D weights are (in, out). */
 export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
-  const { vocabSize: V, nPositions: P, nEmbd: C, nInner: F, nLayer: L } = config;
-  const layer = (l: number): ParameterSpec[] => [
+  const { nEmbd: C, nInner: F } = config;
+  return trunkParameters(config, (l) => [
     { name: `h.${l}.ln_1.weight`, shape: [C] },
     { name: `h.${l}.ln_1.bias`, shape: [C] },
     { name: `h.${l}.attn.c_attn.weight`, shape: [C, 3 * C] },
@@ -42,7 +44,15 @@ export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
     { name: `h.${l}.mlp.c_fc.bias`, shape: [F] },
     { name: `h.${l}.mlp.c_proj.weight`, shape: [F, C] },
     { name: `h.${l}.mlp.c_proj.bias`, shape: [C] },
-  ];
+  ]);
+}
+
+/** The parameters of embeddings, blocks, last layer norm and head; `layer` gives those of block l. */
+export function trunkParameters(
+  config: TrunkConfig,
+  layer: (l: number) => ParameterSpec[],
+): ParameterSpec[] {
+  const { vocabSize: V, nPositions: P, nEmbd: C, nLayer: L } = config;
   return [
     { name: "wte.weight", shape: [V, C] },
     { name: "wpe.weight", shape: [P, C] },
@@ -54,20 +64,21 @@ export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
 }
 
 /**
- * The trunk of GPT-2: token ids to the hidden states after the last layer norm, (B*T, C).
+ * The trunk of GPT-2, or of GPT-Neo, whose attention differs: token ids to the hidden states after the last
+ * layer norm, (B*T, C).
  *
  * With `train` every layer keeps its activations in `context.arena` for {@linkcode gpt2Backward}; without,
  * the layers share them. With a `cache`, the keys and values of the batch are stored in it.
  */
 export function gpt2Forward(
   context: LayerContext,
-  config: Gpt2Config,
+  config: CausalLMConfig,
   batch: TokenBatch,
   { train = false, cache }: { train?: boolean; cache?: KvCache } = {},
 ): Tensor {
   const { pass, arena } = context;
   const { B, T } = batch;
-  const { nEmbd: C, nHead: heads, nLayer, layerNormEpsilon: epsilon } = config;
+  const { nEmbd: C, nLayer, layerNormEpsilon: epsilon } = config;
 
   let residual = embed(context, TABLES, batch); // (B*T, C)
   for (let l = 0; l < nLayer; l++) {
@@ -77,7 +88,7 @@ export function gpt2Forward(
         const { layers, position } = cache;
         kvStore(pass, { qkv: qkv.view([B, T, 3 * C]), cache: layers[l], position });
       }
-      return attendWithin(context, slots, batch, qkv, { heads });
+      return attendWithin(context, slots, batch, qkv, attentionOptions(config, l));
     });
   }
   return norm(context, slotsOf(arena, ""), { name: "ln_f", x: residual, out: "hidden", epsilon });
@@ -86,13 +97,13 @@ export function gpt2Forward(
 /** One token for each row, attending to `cache`, which takes its keys and values too: (B) to (B, C). */
 export function gpt2Decode(
   context: LayerContext,
-  config: Gpt2Config,
+  config: CausalLMConfig,
   token: { ids: Tensor<"u32">; positions: Tensor<"u32"> },
   cache: KvCache,
 ): Tensor {
   const { pass, arena } = context;
   const B = token.ids.size;
-  const { nEmbd: C, nHead: heads, nLayer, layerNormEpsilon: epsilon } = config;
+  const { nEmbd: C, nLayer, layerNormEpsilon: epsilon } = config;
   const slots = slotsOf(arena, "decode.");
 
   let residual = embed(context, TABLES, token); // (B, C)
@@ -101,7 +112,8 @@ export function gpt2Decode(
       const { keys, position } = cache;
       kvStore(pass, { qkv: qkv.view([B, 1, 3 * C]), cache: cache.layers[l], position });
       const out = slots("attention", [B, C]);
-      attentionDecode(pass, { qkv, cache: cache.layers[l], keys, position, out }, { heads });
+      const tensors = { qkv, cache: cache.layers[l], keys, position, out };
+      attentionDecode(pass, tensors, attentionOptions(config, l));
       return out;
     });
   }
@@ -115,7 +127,7 @@ export function gpt2Decode(
  */
 export function gpt2Backward(
   context: LayerContext,
-  config: Gpt2Config,
+  config: CausalLMConfig,
   batch: TokenBatch,
   dhidden: Tensor,
 ): void {
@@ -139,6 +151,14 @@ export function gpt2Backward(
   embedBackward(context, TABLES, batch, dresidual);
 }
 
+/** How layer l attends. */
+function attentionOptions(config: CausalLMConfig, l: number): AttentionOptions {
+  const { nHead: heads } = config;
+  if (config.modelType === "gpt2") return { heads };
+  const window = config.attentionLayers[l] === "local" ? config.windowSize : 0;
+  return { heads, scale: 1, window };
+}
+
 const TABLES: EmbeddingTables = { tokens: "wte", positions: "wpe" };
 
 function attentionNames(l: number): AttentionNames {
@@ -152,7 +172,7 @@ function mlpNames(l: number): MlpNames {
 /** A transformer block: attention and MLP, each behind a layer norm and added to the residual stream. */
 function block(
   context: LayerContext,
-  { layerNormEpsilon: epsilon, activation }: Gpt2Config,
+  { layerNormEpsilon: epsilon, activation }: TrunkConfig,
   l: number,
   slots: Slots,
   residual: Tensor,
@@ -173,7 +193,7 @@ function block(
 /** Backward of `block`: `dresidual` (N, C) comes in as the gradient of its output, leaves as of its input. */
 function blockBackward(
   context: LayerContext,
-  { nHead: heads, activation }: Gpt2Config,
+  config: CausalLMConfig,
   l: number,
   batch: TokenBatch,
   residual: Tensor,
@@ -188,7 +208,7 @@ function blockBackward(
     slots,
     mlpNames(l),
     { x: slots("ln2", shape), dout: dresidual, dx: dnormed },
-    { activation },
+    config,
   );
   normBackward(context, slots, {
     name: `h.${l}.ln_2`,
@@ -202,7 +222,7 @@ function blockBackward(
     slots,
     attentionNames(l),
     { x: slots("ln1", shape), dout: dresidual, dx: dnormed, batch },
-    { heads },
+    attentionOptions(config, l),
   );
   normBackward(context, slots, {
     name: `h.${l}.ln_1`,

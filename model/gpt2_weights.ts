@@ -5,7 +5,11 @@ import { ModelFolderError } from "../weights/errors.ts";
 import { openModelFolder } from "../weights/folder.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { CausalLM } from "./causal_lm.ts";
-import { type Gpt2Config, parseGpt2Config, toHuggingFaceConfig } from "./config.ts";
+import {
+  type CausalLMConfig,
+  parseCausalLMConfig,
+  toHuggingFaceCausalLMConfig,
+} from "./causal_lm_config.ts";
 import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
 import { readTokenizer, type TextCodec } from "./tokenizer.ts";
 
@@ -17,11 +21,14 @@ export interface CausalLMFiles {
   generationConfig?: Uint8Array<ArrayBuffer>;
 }
 
-/** `GPT2LMHeadModel` puts a prefix before the trunk's names; the original checkpoint does not. */
-const NAMES: CheckpointNames = { prefix: "transformer.", heads: /^(v_head|lm_head)\./ };
+/** Classes with a head put a prefix before the trunk's names; GPT-2's original checkpoint does not. */
+export const CAUSAL_LM_NAMES: CheckpointNames = {
+  prefix: "transformer.",
+  heads: /^(v_head|lm_head)\./,
+};
 
 /** Tensors of old checkpoints that are no parameters: the causal mask and its fill value. */
-const MASK_BUFFER = /\.attn\.(bias|masked_bias)$/;
+const MASK_BUFFER = /\.attn(\.attention)?\.(bias|masked_bias)$/;
 
 /** How to load a model. */
 export interface LoadOptions {
@@ -32,7 +39,7 @@ export interface LoadOptions {
 }
 
 /**
- * Loads a GPT-2 from a Hugging Face folder: config.json, model.safetensors (F32), tokenizer.json.
+ * Loads a GPT-2 or a GPT-Neo from a Hugging Face folder: config.json, model.safetensors (F32), tokenizer.json.
  *
  * @throws {ModelFolderError} If a file or a tensor is missing, has the wrong shape, or is not known.
  * @throws {SafetensorsError} If the weights break the format.
@@ -45,7 +52,7 @@ export async function loadCausalLM(
   { train = false, valueHead = false }: LoadOptions = {},
 ): Promise<CausalLM> {
   using folder = await openModelFolder(path);
-  const config = parseGpt2Config(folder.config, join(path, "config.json"));
+  const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
   const tokenizer = await readTokenizer(path);
   checkVocabulary(tokenizer, config, path);
   const generationConfig = folder.files.includes("generation_config.json")
@@ -62,11 +69,11 @@ export async function loadCausalLM(
       specs: model.layout.specs.filter(({ name }) =>
         storesValueHead || !name.startsWith("v_head.")
       ),
-      names: NAMES,
+      names: CAUSAL_LM_NAMES,
       ignored: (name) =>
         MASK_BUFFER.test(name) || (name === "lm_head.weight" && config.tieWordEmbeddings) ||
         (name.startsWith("v_head.") && !valueHead),
-      kind: "a GPT-2",
+      kind: config.modelType === "gpt2" ? "a GPT-2" : "a GPT-Neo",
     });
   } catch (error) {
     model[Symbol.dispose]();
@@ -76,21 +83,26 @@ export async function loadCausalLM(
 }
 
 /**
- * A GPT-2 with random parameters, as `transformers` initialises it: normal with `initializerRange`, the
- * projections onto the residual stream smaller by the square root of 2L, biases zero, layer norms one.
+ * A model with random parameters, as `transformers` initialises it: normal with `initializerRange`, biases zero,
+ * layer norms one; in a GPT-2, the projections onto the residual stream smaller by the square root of 2L.
  *
  * @param normal Standard normal numbers.
  */
 export function initCausalLM(
   gpu: Gpu,
-  { config, tokenizer, normal }: { config: Gpt2Config; tokenizer: TextCodec; normal: () => number },
+  { config, tokenizer, normal }: {
+    config: CausalLMConfig;
+    tokenizer: TextCodec;
+    normal: () => number;
+  },
 ): CausalLM {
   const model = new CausalLM(gpu, { config, tokenizer, train: true });
   for (const { name, shape } of model.layout.specs) {
     const tensor = model.values.get(name);
     if (/\bln_\w+\.weight$/.test(name)) gpu.write(tensor, new Float32Array(tensor.size).fill(1));
     if (shape.length < 2) continue;
-    const scale = name.endsWith("c_proj.weight") ? 1 / Math.sqrt(2 * config.nLayer) : 1;
+    const smaller = config.modelType === "gpt2" && name.endsWith("c_proj.weight");
+    const scale = smaller ? 1 / Math.sqrt(2 * config.nLayer) : 1;
     const deviation = config.initializerRange * scale;
     gpu.write(tensor, Float32Array.from({ length: tensor.size }, () => deviation * normal()));
   }
@@ -100,7 +112,7 @@ export function initCausalLM(
 /** Writes a folder that `transformers` loads; see `CausalLM.savePretrained`. */
 export async function saveCausalLM(model: CausalLM, path: string): Promise<void> {
   const { gpu, values, config, files, tokenizer } = model;
-  const configJson = toHuggingFaceConfig(config, files.config);
+  const configJson = toHuggingFaceCausalLMConfig(config, files.config);
   await writeFolderAtomic(path, async (folder) => {
     await writeFileAtomic(join(folder, "config.json"), JSON.stringify(configJson, null, 2) + "\n");
     await writeFileAtomic(
@@ -112,16 +124,16 @@ export async function saveCausalLM(model: CausalLM, path: string): Promise<void>
     }
     await writeSafetensors(
       join(folder, "model.safetensors"),
-      storedTensors({ gpu, values, names: NAMES }),
+      storedTensors({ gpu, values, names: CAUSAL_LM_NAMES }),
     );
   });
 }
 
-function generationConfig({ bosTokenId, eosTokenId }: Gpt2Config) {
+function generationConfig({ bosTokenId, eosTokenId }: CausalLMConfig) {
   return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
 }
 
-function checkVocabulary(tokenizer: TextCodec, { vocabSize }: Gpt2Config, path: string): void {
+function checkVocabulary(tokenizer: TextCodec, { vocabSize }: CausalLMConfig, path: string): void {
   if (tokenizer.vocabSize > vocabSize) {
     throw new ModelFolderError(
       `Cannot load ${path}: its tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}; ` +

@@ -5,7 +5,7 @@
  */
 import { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
-import { parseGpt2Config } from "../model/config.ts";
+import { parseCausalLMConfig } from "../model/causal_lm_config.ts";
 import { initCausalLM, loadCausalLM } from "../model/gpt2_weights.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
 import { readModelConfig } from "../weights/folder.ts";
@@ -125,7 +125,7 @@ function openModel(gpu: Gpu, source: string, seed: number): Promise<CausalLM> {
 }
 
 async function initFrom(gpu: Gpu, folder: string, seed: number): Promise<CausalLM> {
-  const config = parseGpt2Config(await readModelConfig(folder), `${folder}/config.json`);
+  const config = parseCausalLMConfig(await readModelConfig(folder), `${folder}/config.json`);
   const rng = new Rng(seed, "init");
   const tokenizer = await readTokenizer(folder);
   return initCausalLM(gpu, { config, tokenizer, normal: () => rng.normal() });

@@ -1,7 +1,6 @@
 import { crossEntropy } from "../kernels/cross_entropy.ts";
 import type { Tensor } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
-import { gpt2Backward } from "../model/gpt2.ts";
 import { upload } from "../model/score.ts";
 import type { TokenRows } from "../model/token_batch.ts";
 import { AdamW, type AdamWOptions } from "./optimizer.ts";
@@ -95,7 +94,7 @@ export class SftTrainer implements Disposable {
         dhidden: dhidden.rows(from, to),
       });
     }
-    gpt2Backward(model.context(pass), config, batch, dhidden);
+    model.backward(pass, batch, dhidden);
     return { pass, losses, weights };
   }
 

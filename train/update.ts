@@ -5,7 +5,6 @@ import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { tokenLogprobsBackward, tokenLogprobsForward } from "../kernels/token_logprobs.ts";
 import { VALUE_STATS, valueLoss } from "../kernels/value_loss.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
-import { gpt2Backward } from "../model/gpt2.ts";
 import { upload } from "../model/score.ts";
 import { valueBackward, valueForward } from "../model/value_head.ts";
 import { type Experience, placesOf } from "./experience.ts";
@@ -196,7 +195,7 @@ export class PolicyUpdate {
     const dtrunk = arena.take("dhidden", [batch.B * batch.T, C]);
     pass.clear(dtrunk);
     scatterRows(pass, { source: dhidden, index: places, out: dtrunk });
-    gpt2Backward(context, config, batch, dtrunk);
+    policy.backward(pass, batch, dtrunk);
   }
 
   /** The reference's hidden states and log-sum-exps of these tokens, out of those of the whole batch. */

@@ -7,14 +7,20 @@ import {
 /** The tiny GPT-2 whose numbers `transformers` and PyTorch computed (float32, CPU). */
 export const GPT2 = new URL("../fixtures/gpt2", import.meta.url).pathname;
 
-/** A JSON file of the GPT-2 goldens. */
-export async function golden<T>(name: string): Promise<T> {
-  return JSON.parse(await Deno.readTextFile(`${GPT2}/${name}.json`));
+/** A tiny GPT-Neo, likewise; two of its four layers attend to a window of eight tokens. */
+export const GPT_NEO = new URL("../fixtures/gpt-neo", import.meta.url).pathname;
+
+/** A JSON file of the goldens. */
+export async function golden<T>(name: string, folder = GPT2): Promise<T> {
+  return JSON.parse(await Deno.readTextFile(`${folder}/${name}.json`));
 }
 
-/** The tensors of a safetensors golden under our names, without the prefix `transformer.`. */
-export async function goldenTensors(name: string): Promise<Map<string, Float32Array>> {
-  using file = await openSafetensors(`${GPT2}/${name}.safetensors`);
+/** The tensors of a safetensors golden as the checkpoint names them, without the prefix `transformer.`. */
+export async function goldenTensors(
+  name: string,
+  folder = GPT2,
+): Promise<Map<string, Float32Array>> {
+  using file = await openSafetensors(`${folder}/${name}.safetensors`);
   const tensors = new Map<string, Float32Array>();
   for (const stored of file.tensors.keys()) {
     tensors.set(stored.replace(/^transformer\./, ""), await file.read(stored));

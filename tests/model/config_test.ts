@@ -31,6 +31,7 @@ const hub = {
 
 Deno.test("parseGpt2Config() reads what transformers writes", () => {
   assertEquals(parseGpt2Config(golden, "config.json"), {
+    modelType: "gpt2",
     vocabSize: 512,
     nPositions: 64,
     nEmbd: 48,

@@ -7,7 +7,7 @@ import { ModelFolderError } from "../../weights/errors.ts";
 import { openSafetensors, type TensorToWrite } from "../../weights/safetensors.ts";
 import { assertClose } from "../helpers/close.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
-import { changeWeights, copyGpt2, type ForwardGolden, GPT2 } from "../helpers/goldens.ts";
+import { changeWeights, copyGpt2, type ForwardGolden, GPT2, GPT_NEO } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 const HUB_NAMES = new URL("../fixtures/gpt2-hub-names", import.meta.url).pathname;
@@ -16,26 +16,31 @@ async function bits(gpu: Gpu, model: CausalLM): Promise<Uint32Array> {
   return new Uint32Array((await gpu.read(model.values.chunks[0])).buffer);
 }
 
-Deno.test("savePretrained() writes the golden byte by byte as transformers does", () =>
-  withGpu((gpu) =>
-    withFolder(async (folder) => {
-      using model = await loadCausalLM(gpu, GPT2);
-      await model.savePretrained(`${folder}/saved`);
-      const names = [
-        "generation_config.json",
-        "model.safetensors",
-        "tokenizer.json",
-        "tokenizer_config.json",
-      ];
-      assertEquals(await listTree(`${folder}/saved`), ["config.json", ...names]);
-      for (const name of names) {
-        const saved = await Deno.readFile(`${folder}/saved/${name}`);
-        assertEquals(saved, await Deno.readFile(`${GPT2}/${name}`), name);
-      }
-      const read = async (path: string) => JSON.parse(await Deno.readTextFile(path));
-      assertEquals(await read(`${folder}/saved/config.json`), await read(`${GPT2}/config.json`));
-    })
-  ));
+for (const [name, golden] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO })) {
+  Deno.test(`savePretrained() writes the golden ${name} byte by byte as transformers does`, () =>
+    withGpu((gpu) =>
+      withFolder(async (folder) => {
+        using model = await loadCausalLM(gpu, golden);
+        await model.savePretrained(`${folder}/saved`);
+        const names = [
+          "generation_config.json",
+          "model.safetensors",
+          "tokenizer.json",
+          "tokenizer_config.json",
+        ];
+        assertEquals(await listTree(`${folder}/saved`), ["config.json", ...names]);
+        for (const name of names) {
+          const saved = await Deno.readFile(`${folder}/saved/${name}`);
+          assertEquals(saved, await Deno.readFile(`${golden}/${name}`), name);
+        }
+        const read = async (path: string) => JSON.parse(await Deno.readTextFile(path));
+        assertEquals(
+          await read(`${folder}/saved/config.json`),
+          await read(`${golden}/config.json`),
+        );
+      })
+    ));
+}
 
 Deno.test("savePretrained() and loadCausalLM() keep every bit, the value head's too", () =>
   withGpu((gpu) =>

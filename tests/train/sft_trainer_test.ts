@@ -2,31 +2,37 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { SftTrainer } from "../../train/sft_trainer.ts";
 import { assertClose } from "../helpers/close.ts";
-import { type ForwardGolden, golden, GPT2 } from "../helpers/goldens.ts";
+import { type ForwardGolden, golden, GPT2, GPT_NEO } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 const { input_ids: inputIds, attention_mask: attentionMask } = await golden<ForwardGolden>(
   "forward",
 );
 
-Deno.test("step() takes PyTorch's ten AdamW steps", () =>
-  withGpu(async (gpu) => {
-    const adamw = await golden<{
-      loss_and_grad_norm: [number, number][];
-      learning_rate: number;
-      weight_decay: number;
-    }>("adamw");
-    using model = await loadCausalLM(gpu, GPT2, { train: true });
-    using trainer = new SftTrainer(model, {
-      learningRate: () => adamw.learning_rate,
-      weightDecay: adamw.weight_decay,
-    });
-    for (const [step, expected] of adamw.loss_and_grad_norm.entries()) {
-      const { loss, gradNorm } = await trainer.step({ inputIds, attentionMask });
-      // Adam divides by the root of tiny second moments, so rounding grows with the steps.
-      assertClose([loss, gradNorm], expected, { atol: 1e-4, rtol: 2e-4 }, `step ${step}`);
-    }
-  }));
+for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO })) {
+  Deno.test(`${name}: step() takes PyTorch's ten AdamW steps`, () =>
+    withGpu(async (gpu) => {
+      const adamw = await golden<{
+        loss_and_grad_norm: [number, number][];
+        learning_rate: number;
+        weight_decay: number;
+      }>("adamw", folder);
+      const batch = await golden<ForwardGolden>("forward", folder);
+      using model = await loadCausalLM(gpu, folder, { train: true });
+      using trainer = new SftTrainer(model, {
+        learningRate: () => adamw.learning_rate,
+        weightDecay: adamw.weight_decay,
+      });
+      for (const [step, expected] of adamw.loss_and_grad_norm.entries()) {
+        const { loss, gradNorm } = await trainer.step({
+          inputIds: batch.input_ids,
+          attentionMask: batch.attention_mask,
+        });
+        // Adam divides by the root of tiny second moments, so rounding grows with the steps.
+        assertClose([loss, gradNorm], expected, { atol: 1e-4, rtol: 2e-4 }, `step ${step}`);
+      }
+    }));
+}
 
 Deno.test("gradient accumulation gives the gradient of the large batch", () =>
   withGpu(async (gpu) => {
