@@ -77,8 +77,23 @@ export {
   type TokenizerFiles,
 } from "./model/tokenizer.ts";
 
+export { CompositeReward, type RewardPart } from "./reward/composite.ts";
+export { type DiversityOptions, DiversityReward } from "./reward/diversity.ts";
 export { HeuristicReward } from "./reward/heuristic.ts";
-export { type Reward, RewardError, type Sample } from "./reward/reward.ts";
+export { type LengthOptions, LengthReward } from "./reward/length.ts";
+export { MissingEndPenalty } from "./reward/missing_end.ts";
+export { PatternReward } from "./reward/pattern.ts";
+export { PreferenceReward } from "./reward/preference.ts";
+export {
+  type Reward,
+  RewardError,
+  type Sample,
+  type Scores,
+  scoreSamples,
+} from "./reward/reward.ts";
+export { type RewardCandidate, RobustReward } from "./reward/robust.ts";
+export { RewardLabelError, type SentimentOptions, SentimentReward } from "./reward/sentiment.ts";
+export type { ClassifiedText, TextClass, TextClassifier } from "./reward/text_classifier.ts";
 
 export {
   checkpointEvery,
@@ -112,6 +127,7 @@ export {
   type MetricName,
   METRICS,
   PERCENTILES,
+  type RewardMetrics,
 } from "./train/metric_table.ts";
 export type { SampleRecord } from "./train/metrics_writer.ts";
 export { AdamW, type AdamWOptions } from "./train/optimizer.ts";
@@ -124,6 +140,12 @@ export type { Rollout, RolloutOptions } from "./train/rollout.ts";
 export type { Rows } from "./train/rows.ts";
 export { RunFolderError } from "./train/run_folder.ts";
 export { learningRateAt, type Schedule, type ScheduleKind } from "./train/schedule.ts";
+export {
+  adjustScores,
+  type ScoreAdjustment,
+  ScoreNormaliser,
+  type ScoreNormaliserState,
+} from "./train/score_normaliser.ts";
 export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.ts";
 export { TemplateError } from "./train/template.ts";
 export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";

@@ -1,14 +1,5 @@
+import { ngramsOf, tokensOf } from "../reward/words.ts";
 import { mean } from "./stats.ts";
-
-/** Words and punctuation marks, in lower case: collapsed text like "....." counts as five marks. */
-function tokensOf(text: string): string[] {
-  return text.toLowerCase().match(/[\p{L}\p{N}]+(?:['’][\p{L}\p{N}]+)*|[^\s]/gu) ?? [];
-}
-
-function ngramsOf(text: string, n: number): string[] {
-  const tokens = tokensOf(text);
-  return tokens.slice(n - 1).map((_, i) => tokens.slice(i, i + n).join(" "));
-}
 
 /**
  * Distinct-n: different n-grams of words over all n-grams, pooled over the texts. Near 1 in lively
