@@ -9,6 +9,8 @@ export interface SampleRecord {
   score: number;
   /** Nats per response, by the chosen estimator. */
   kl: number;
+  /** Token by token, where it was kept: its text, its KL to the reference in nats, its advantage before whitening. */
+  tokens?: { text: string; kl: number; advantage?: number }[];
 }
 
 /**
