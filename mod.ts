@@ -59,6 +59,7 @@ export {
   parseGptNeoConfig,
 } from "./model/gpt_neo_config.ts";
 export { ModelConfigError } from "./model/config_json.ts";
+export type { DistilBertConfig } from "./model/distilbert_config.ts";
 export type { GenerateOptions, Generation } from "./model/generate.ts";
 export {
   type CausalLMFiles,
@@ -66,8 +67,20 @@ export {
   loadCausalLM,
   type LoadOptions,
 } from "./model/gpt2_weights.ts";
+export type { SaveDtype, SaveOptions } from "./model/save.ts";
 export type { TokenScores } from "./model/score.ts";
-export { type TokenBatch, type TokenRows, TokenRowsError } from "./model/token_batch.ts";
+export {
+  type Classification,
+  type EncodedText,
+  SequenceClassifier,
+  type SequenceClassifierParts,
+} from "./model/sequence_classifier.ts";
+export {
+  type ClassifierLoadOptions,
+  initSequenceClassifier,
+  loadSequenceClassifier,
+} from "./model/sequence_classifier_weights.ts";
+export { padRight, type TokenBatch, type TokenRows, TokenRowsError } from "./model/token_batch.ts";
 export {
   type DecodeOptions,
   loadTokenizer,

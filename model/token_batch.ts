@@ -38,6 +38,19 @@ export function padLeft(rows: readonly (readonly number[])[], padId: number): Re
   };
 }
 
+/** Pads rows of ids on the right to equal length. */
+export function padRight(rows: readonly (readonly number[])[], padId: number): Required<TokenRows> {
+  const T = Math.max(...rows.map((row) => row.length));
+  const filled = (row: readonly number[], fill: number) => [
+    ...row,
+    ...Array(T - row.length).fill(fill),
+  ];
+  return {
+    inputIds: rows.map((row) => filled(row, padId)),
+    attentionMask: rows.map((row) => filled(row.map(() => 1), 0)),
+  };
+}
+
 /**
  * Uploads a batch into slots of `arena`; it lasts until the next upload under the same `slot`.
  *

@@ -6,9 +6,10 @@
  */
 
 import { Tokenizer } from "@huggingface/tokenizers";
+import { ModelFolderError } from "../weights/errors.ts";
 
-/** The end-of-text token where the configuration names none, as GPT-2's own does not. */
-const DEFAULT_END_OF_TEXT = "<|endoftext|>";
+/** What starts and ends a text where the configuration does not say, as GPT-2's own and old BERT's do not. */
+const USUAL = { bos_token: ["<|endoftext|>", "[CLS]"], eos_token: ["<|endoftext|>", "[SEP]"] };
 
 /** The content of a tokenizer's files, by name, as they were read. */
 export type TokenizerFiles = Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
@@ -38,9 +39,9 @@ export interface TextCodec {
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** One more than the largest id. */
   readonly vocabSize: number;
-  /** Ends a text. */
+  /** Ends a text; BERT's is [SEP]. */
   readonly eosId: number;
-  /** Starts a text; GPT-2 uses the end-of-text token for it. */
+  /** Starts a text; GPT-2 uses the end-of-text token for it, BERT has [CLS]. */
   readonly bosId: number;
   /** The files this was made from, to save next to a model. */
   readonly files: TokenizerFiles;
@@ -60,12 +61,16 @@ interface TokenizerJson {
 interface TokenizerConfig {
   bos_token?: string | { content: string } | null;
   eos_token?: string | { content: string } | null;
+  /** BERT's names of the same two. */
+  cls_token?: string | { content: string } | null;
+  sep_token?: string | { content: string } | null;
 }
 
 /**
  * Makes a codec from the bytes of `tokenizer.json` and `tokenizer_config.json`.
  *
- * Without a configuration, or where it names none, `<|endoftext|>` starts and ends a text.
+ * Without a configuration, or where it names none, `<|endoftext|>` starts and ends a text or, where there is
+ * no such token, `[CLS]` and `[SEP]` do.
  *
  * @throws {TokenizerError} If a file is broken, or a token that it names is not in the vocabulary.
  */
@@ -85,8 +90,9 @@ export function loadTokenizer(
 
   const vocabulary = decoder.get_vocab();
   const special = new Set(added.filter((token) => token.special).map(({ id }) => id));
-  const idOf = (key: "bos_token" | "eos_token"): number => {
-    const named = config[key] ?? DEFAULT_END_OF_TEXT;
+  const idOf = (key: "bos_token" | "eos_token", bertKey: "cls_token" | "sep_token"): number => {
+    const usual = USUAL[key].find((token) => vocabulary.has(token)) ?? USUAL[key][0];
+    const named = config[key] ?? config[bertKey] ?? usual;
     const token = typeof named === "string" ? named : named.content;
     const id = vocabulary.get(token);
     if (id !== undefined) return id;
@@ -98,8 +104,8 @@ export function loadTokenizer(
 
   return {
     vocabSize: 1 + vocabulary.values().reduce((largest, id) => Math.max(largest, id), -1),
-    eosId: idOf("eos_token"),
-    bosId: idOf("bos_token"),
+    eosId: idOf("eos_token", "sep_token"),
+    bosId: idOf("bos_token", "cls_token"),
     files: {
       "tokenizer.json": json,
       ...(configJson && { "tokenizer_config.json": configJson }),
@@ -137,6 +143,25 @@ export async function readTokenizer(folder: string): Promise<TextCodec> {
     );
   }
   return loadTokenizer(json, await readIfPresent(`${folder}/tokenizer_config.json`));
+}
+
+/**
+ * Checks that a model has a row for every token of its tokenizer.
+ *
+ * @param path The folder of both.
+ * @throws {ModelFolderError} If it has fewer.
+ */
+export function expectVocabulary(
+  { vocabSize: tokens }: TextCodec,
+  { vocabSize: rows }: { vocabSize: number },
+  path: string,
+): void {
+  if (tokens <= rows) return;
+  throw new ModelFolderError(
+    `Cannot load ${path}: its tokenizer has ${tokens} tokens, the model ${rows}; ` +
+      "use the tokenizer that belongs to the model",
+    { path },
+  );
 }
 
 async function readIfPresent(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {

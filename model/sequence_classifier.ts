@@ -1,0 +1,251 @@
+import { gatherRows, scatterRows } from "../kernels/rows.ts";
+import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
+import type { SequenceClassifierConfig } from "./classifier_config.ts";
+import { type ClassifierHead, distilbertHead, scoreHead } from "./classifier_heads.ts";
+import { distilbertBackward, distilbertForward, distilbertParameters } from "./distilbert.ts";
+import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import type { LayerContext } from "./layers.ts";
+import { type FlatTensors, ParameterLayout } from "./params.ts";
+import { saveSequenceClassifier } from "./sequence_classifier_weights.ts";
+import {
+  padRight,
+  type TokenBatch,
+  type TokenRows,
+  TokenRowsError,
+  uploadTokens,
+} from "./token_batch.ts";
+import type { TextCodec } from "./tokenizer.ts";
+
+/** Most tokens of a batch, padding included, unless one text has more: 48 MiB for BERT's widest activation. */
+const BATCH_TOKENS = 4096;
+
+/** What a {@linkcode SequenceClassifier} says of a text. */
+export interface Classification {
+  /** The label with the largest logit; the only one of a model that scores. */
+  label: string;
+  /**
+   * The probability of `label`, from 0 to 1. Of a model with a single label it is the logistic function of the
+   * score, as transformers' pipeline has it: under Bradley and Terry's model, the probability that the text is
+   * preferred to one with score 0.
+   */
+  confidence: number;
+  /** One for each label; of a model with a single label, the score itself. */
+  logits: number[];
+  /** One for each label: the softmax of the logits; of a single one, the confidence. */
+  probabilities: number[];
+  /** Whether the text was longer than the model's context and only its beginning was read. */
+  truncated: boolean;
+}
+
+/** The tokens of a text, as a classifier takes them. */
+export interface EncodedText {
+  ids: number[];
+  /** Whether the text was longer than the model's context; `ids` are then its beginning. */
+  truncated: boolean;
+}
+
+/** What a {@linkcode SequenceClassifier} is made of. */
+export interface SequenceClassifierParts {
+  config: SequenceClassifierConfig;
+  tokenizer: TextCodec;
+  /** Allocate gradients, so that the model can be trained. */
+  train?: boolean;
+  /** `config.json` of the folder that the model came from, whose other keys are kept when it is saved. */
+  original?: unknown;
+  /** Whether the head is new, and says nothing before it is trained. */
+  freshHead?: boolean;
+}
+
+/**
+ * A transformer with a head that tells texts apart, or scores them: DistilBERT or GPT-2, parameters, tokenizer,
+ * memory for its activations.
+ *
+ * Make one with `loadSequenceClassifier` or `initSequenceClassifier`; dispose of it, or of the Gpu, when done.
+ */
+export class SequenceClassifier implements Disposable {
+  readonly config: SequenceClassifierConfig;
+  readonly tokenizer: TextCodec;
+  /** `config.json` of the folder that the model came from, as far as it does not speak of another head. */
+  readonly original: unknown;
+  /** Whether the head is new, and says nothing before it is trained. */
+  readonly freshHead: boolean;
+  readonly layout: ParameterLayout;
+  /** The parameters by checkpoint name, without the trunk's prefix. */
+  readonly values: FlatTensors;
+  /** Their gradients, if the model is trained. */
+  readonly grads: FlatTensors | undefined;
+  readonly arena: Arena;
+  readonly #head: ClassifierHead;
+
+  constructor(readonly gpu: Gpu, parts: SequenceClassifierParts) {
+    const { config, tokenizer, train = false, original = {}, freshHead = false } = parts;
+    this.config = config;
+    this.tokenizer = tokenizer;
+    this.original = original;
+    this.freshHead = freshHead;
+    const { trunk, labels } = config;
+    this.#head = trunk.modelType === "gpt2"
+      ? scoreHead(trunk.nEmbd, labels.length)
+      : distilbertHead(trunk.dim, labels.length);
+    const specs = trunk.modelType === "gpt2" ? gpt2Parameters(trunk) : distilbertParameters(trunk);
+    this.layout = new ParameterLayout([...specs, ...this.#head.parameters], gpu.bindingBytes);
+    this.values = this.layout.allocate(gpu, "values");
+    this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
+    this.arena = new Arena(gpu, "activations");
+  }
+
+  /** The name of each logit. */
+  get labels(): readonly string[] {
+    return this.config.labels;
+  }
+
+  /** What the layers need to record themselves into `pass`. */
+  context(pass: Pass): LayerContext {
+    return { pass, values: this.values, grads: this.grads, arena: this.arena };
+  }
+
+  /**
+   * The token ids of a text, cut where it is longer than the model's context.
+   *
+   * DistilBERT's begin with [CLS] and end with [SEP], cut or not. GPT-2 reads the text as it is; an empty one is
+   * the token that starts a text.
+   */
+  encode(text: string): EncodedText {
+    const { bosId, eosId } = this.tokenizer;
+    const { modelType, nPositions } = this.config.trunk;
+    const ids = this.tokenizer.encode(text);
+    const most = modelType === "gpt2" ? nPositions : nPositions - 2;
+    const kept = ids.slice(0, most);
+    const truncated = kept.length < ids.length;
+    if (modelType === "distilbert") return { ids: [bosId, ...kept, eosId], truncated };
+    return { ids: kept.length > 0 ? kept : [bosId], truncated };
+  }
+
+  /**
+   * Uploads rows of token ids, padded on either side; see {@linkcode uploadTokens} and `padRight`.
+   *
+   * @throws {TokenRowsError} If a row has no tokens, or the rows cannot be a batch.
+   */
+  upload(rows: TokenRows): TokenBatch {
+    const empty = rows.attentionMask?.findIndex((mask) => !mask.includes(1)) ?? -1;
+    if (empty >= 0) {
+      throw new TokenRowsError(
+        `Cannot make a batch: row ${empty} has no tokens, so there is nothing to classify`,
+      );
+    }
+    return uploadTokens(this.arena, rows, this.config.trunk);
+  }
+
+  /**
+   * Records the logits (B, labels); they last until the next forward pass. With `train`, keeps what
+   * {@linkcode backward} needs.
+   */
+  forward(pass: Pass, batch: TokenBatch, { train = false }: { train?: boolean } = {}): Tensor {
+    const context = this.context(pass);
+    const { trunk } = this.config;
+    const hidden = trunk.modelType === "gpt2" // (B*T, C)
+      ? gpt2Forward(context, trunk, batch, { train })
+      : distilbertForward(context, trunk, batch, { train });
+    const pooled = this.arena.take("pooled", [batch.B, hidden.columnCount]);
+    gatherRows(pass, { source: hidden, index: this.#places(batch), out: pooled });
+    return this.#head.forward(context, pooled);
+  }
+
+  /**
+   * Records the backward pass of {@linkcode forward} with `train`: adds to every gradient.
+   *
+   * @param dlogits (B, labels) gradient with respect to the logits.
+   */
+  backward(pass: Pass, batch: TokenBatch, dlogits: Tensor): void {
+    const context = this.context(pass);
+    const { trunk } = this.config;
+    const C = trunk.modelType === "gpt2" ? trunk.nEmbd : trunk.dim;
+    const pooled = this.arena.take("pooled", [batch.B, C]);
+    const dpooled = this.arena.take("dpooled", [batch.B, C]);
+    this.#head.backward(context, { pooled, dlogits, dpooled });
+    const dhidden = this.arena.take("dhidden", [batch.B * batch.T, C]);
+    pass.clear(dhidden);
+    scatterRows(pass, { source: dpooled, index: this.#places(batch), out: dhidden });
+    if (trunk.modelType === "gpt2") gpt2Backward(context, trunk, batch, dhidden);
+    else distilbertBackward(context, trunk, batch, dhidden);
+  }
+
+  /**
+   * Classifies texts, in batches of like length so that padding costs little. A text's numbers do not depend on
+   * the others.
+   */
+  async classify(texts: readonly string[]): Promise<Classification[]> {
+    const encoded = texts.map((text) => this.encode(text));
+    const results: Classification[] = Array(texts.length);
+    for (const batch of batchesByLength(encoded.map(({ ids }) => ids.length))) {
+      const rows = await this.#logits(batch.map((i) => encoded[i].ids));
+      batch.forEach((i, row) => {
+        results[i] = this.#classification(rows[row], encoded[i].truncated);
+      });
+    }
+    return results;
+  }
+
+  /** Writes a folder that `transformers` loads; it appears whole or not at all. */
+  savePretrained(folder: string): Promise<void> {
+    return saveSequenceClassifier(this, folder);
+  }
+
+  /** Frees the model's memory. */
+  [Symbol.dispose](): void {
+    this.values.free(this.gpu);
+    this.grads?.free(this.gpu);
+    this.arena[Symbol.dispose]();
+  }
+
+  async #logits(rows: readonly (readonly number[])[]): Promise<number[][]> {
+    const { trunk, labels } = this.config;
+    const padId = trunk.modelType === "gpt2" ? this.tokenizer.eosId : trunk.padTokenId;
+    const pass = this.gpu.record("classify");
+    const logits = this.forward(pass, this.upload(padRight(rows, padId)));
+    pass.submit();
+    const flat = Array.from(await this.gpu.read(logits));
+    return rows.map((_, b) => flat.slice(b * labels.length, (b + 1) * labels.length));
+  }
+
+  #classification(logits: number[], truncated: boolean): Classification {
+    const peak = Math.max(...logits);
+    const masses = logits.map((logit) => Math.exp(logit - peak));
+    const total = masses.reduce((sum, mass) => sum + mass);
+    const probabilities = logits.length === 1
+      ? [1 / (1 + Math.exp(-logits[0]))]
+      : masses.map((mass) => mass / total);
+    const best = Math.max(0, logits.indexOf(peak)); // all are NaN where the parameters are not finite
+    return {
+      label: this.labels[best],
+      confidence: probabilities[best],
+      logits,
+      probabilities,
+      truncated,
+    };
+  }
+
+  /** (B) the row of the hidden states (B*T, C) that the head reads of each text. */
+  #places({ B, T, host }: TokenBatch): Tensor<"u32"> {
+    const places = this.arena.take("places", [B], "u32");
+    this.gpu.write(
+      places,
+      Array.from({ length: B }, (_, b) => {
+        const mask = host.mask.subarray(b * T, (b + 1) * T);
+        return b * T + (this.#head.token === "first" ? mask.indexOf(1) : mask.lastIndexOf(1));
+      }),
+    );
+    return places;
+  }
+}
+
+/** Indices of the lengths, from the shortest to the longest, in batches of at most `BATCH_TOKENS` with padding. */
+function batchesByLength(lengths: readonly number[]): number[][] {
+  const batches: number[][] = [];
+  for (const i of [...lengths.keys()].sort((a, b) => lengths[a] - lengths[b])) {
+    const batch = batches.at(-1);
+    if (batch && (batch.length + 1) * lengths[i] <= BATCH_TOKENS) batch.push(i);
+    else batches.push([i]);
+  }
+  return batches;
+}

@@ -1,0 +1,63 @@
+import { assertEquals } from "@std/assert";
+import { crossEntropy } from "../../kernels/cross_entropy.ts";
+import { loadSequenceClassifier } from "../../model/sequence_classifier_weights.ts";
+import { padLeft, padRight } from "../../model/token_batch.ts";
+import { assertGradients, classifierGolden, DISTILBERT } from "../helpers/classifiers.ts";
+import { assertClose } from "../helpers/close.ts";
+import { withGpu } from "../helpers/gpu.ts";
+
+const NAMES = { prefix: "distilbert.", heads: /^(pre_)?classifier\./ };
+
+/** Both sides round in float32 through two layers; the logits are about 0.2. */
+const ROUNDING = { atol: 2e-6 };
+
+Deno.test("classify() agrees with transformers: ids, logits, probabilities, the empty and the odd texts too", () =>
+  withGpu(async (gpu) => {
+    using model = await loadSequenceClassifier(gpu, DISTILBERT);
+    const golden = await classifierGolden(DISTILBERT);
+    assertEquals(model.labels, ["NEGATIVE", "POSITIVE"]);
+    assertEquals(golden.texts.map((text) => model.encode(text).ids), golden.ids);
+    const results = await model.classify(golden.texts);
+    const values = <T>(pick: (result: typeof results[0]) => T) => results.map(pick);
+    assertClose(values(({ logits }) => logits).flat(), golden.logits.flat(), ROUNDING);
+    const probabilities = values(({ probabilities }) => probabilities);
+    assertClose(probabilities.flat(), golden.probabilities.flat(), ROUNDING);
+    const rewards = values(({ label, confidence }) =>
+      confidence * (label === "POSITIVE" ? 2 : -0.5)
+    );
+    assertClose(rewards, golden.reward, ROUNDING);
+    const { nPositions } = model.config.trunk;
+    assertEquals(
+      values(({ truncated }) => truncated),
+      golden.ids.map(({ length }) => length === nPositions),
+    );
+  }));
+
+for (const [side, pad] of Object.entries({ left: padLeft, right: padRight })) {
+  Deno.test(`gradients of the cross-entropy agree with PyTorch, padded on the ${side}`, () =>
+    withGpu(async (gpu) => {
+      using model = await loadSequenceClassifier(gpu, DISTILBERT, { train: true });
+      const golden = await classifierGolden(DISTILBERT);
+      const B = golden.ids.length;
+      const targets = gpu.tensor(golden.labels, [B], "u32");
+      const weights = gpu.tensor(new Float32Array(B).fill(1 / B));
+      const losses = gpu.empty([B]);
+
+      const pass = gpu.record();
+      model.grads!.clear(pass);
+      const batch = model.upload(pad(golden.ids, 0));
+      const logits = model.forward(pass, batch, { train: true });
+      crossEntropy(pass, { logits, targets, weights, losses });
+      model.backward(pass, batch, logits);
+      pass.submit();
+
+      const mean = (await gpu.read(losses)).reduce((sum, loss) => sum + loss) / B;
+      assertClose([mean], [golden.cross_entropy], ROUNDING);
+      await assertGradients(model, {
+        path: `${DISTILBERT}/gradients.safetensors`,
+        names: NAMES,
+        tolerance: { atol: 1e-7, rtol: 1e-4 },
+      });
+      gpu.free(targets, weights, losses);
+    }));
+}
