@@ -7,6 +7,7 @@ import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
 import { type FlatTensors, ParameterLayout } from "./params.ts";
+import type { SaveOptions } from "./save.ts";
 import { ScoreHead, type TokenScores } from "./score.ts";
 import { type TokenBatch, type TokenRows, uploadTokens } from "./token_batch.ts";
 import type { TextCodec } from "./tokenizer.ts";
@@ -129,12 +130,14 @@ export class CausalLM implements Disposable {
   }
 
   /**
-   * Writes a folder that `transformers` loads: configuration, weights, tokenizer.
+   * Writes a folder that `transformers` loads: configuration, weights, tokenizer, and a model card if given.
    *
-   * The folder appears whole or not at all.
+   * The folder appears whole or not at all; files of other names that are in it already are kept.
+   *
+   * @throws {SafetensorsError} If a number is too large for the dtype.
    */
-  savePretrained(folder: string): Promise<void> {
-    return saveCausalLM(this, folder);
+  savePretrained(folder: string, options?: SaveOptions): Promise<void> {
+    return saveCausalLM(this, folder, options);
   }
 
   /** Frees the model's memory. */

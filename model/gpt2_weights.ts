@@ -1,15 +1,14 @@
 import { join } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
-import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import { openModelFolder } from "../weights/folder.ts";
-import { writeSafetensors } from "../weights/safetensors.ts";
 import { CausalLM } from "./causal_lm.ts";
 import {
   type CausalLMConfig,
   parseCausalLMConfig,
   toHuggingFaceCausalLMConfig,
 } from "./causal_lm_config.ts";
+import { type SaveOptions, writeModelFolder } from "./save.ts";
 import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
 import { readTokenizer, type TextCodec } from "./tokenizer.ts";
 
@@ -39,7 +38,8 @@ export interface LoadOptions {
 }
 
 /**
- * Loads a GPT-2 or a GPT-Neo from a Hugging Face folder: config.json, model.safetensors (F32), tokenizer.json.
+ * Loads a GPT-2 or a GPT-Neo from a Hugging Face folder: config.json, weights in
+ * one safetensors file or in several with an index (F32, F16 or BF16), tokenizer.json.
  *
  * @throws {ModelFolderError} If a file or a tensor is missing, has the wrong shape, or is not known.
  * @throws {SafetensorsError} If the weights break the format.
@@ -110,26 +110,22 @@ export function initCausalLM(
 }
 
 /** Writes a folder that `transformers` loads; see `CausalLM.savePretrained`. */
-export async function saveCausalLM(model: CausalLM, path: string): Promise<void> {
-  const { gpu, values, config, files, tokenizer } = model;
-  const configJson = toHuggingFaceCausalLMConfig(config, files.config);
-  await writeFolderAtomic(path, async (folder) => {
-    await writeFileAtomic(join(folder, "config.json"), JSON.stringify(configJson, null, 2) + "\n");
-    await writeFileAtomic(
-      join(folder, "generation_config.json"),
-      files.generationConfig ?? JSON.stringify(generationConfig(config), null, 2) + "\n",
-    );
-    for (const [name, bytes] of Object.entries(tokenizer.files)) {
-      await writeFileAtomic(join(folder, name), bytes);
-    }
-    await writeSafetensors(
-      join(folder, "model.safetensors"),
-      storedTensors({ gpu, values, names: CAUSAL_LM_NAMES }),
-    );
-  });
+export async function saveCausalLM(
+  model: CausalLM,
+  path: string,
+  options?: SaveOptions,
+): Promise<void> {
+  const { gpu, values, config, files: { config: original, generationConfig }, tokenizer } = model;
+  const generation = generationConfig ??
+    JSON.stringify(defaultGenerationConfig(config), null, 2) + "\n";
+  await writeModelFolder(path, {
+    config: toHuggingFaceCausalLMConfig(config, original),
+    files: { "generation_config.json": generation, ...tokenizer.files },
+    tensors: storedTensors({ gpu, values, names: CAUSAL_LM_NAMES }),
+  }, options);
 }
 
-function generationConfig({ bosTokenId, eosTokenId }: CausalLMConfig) {
+function defaultGenerationConfig({ bosTokenId, eosTokenId }: CausalLMConfig) {
   return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
 }
 

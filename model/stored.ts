@@ -3,7 +3,7 @@
  * keep a matrix transposed, or keep apart what lies side by side here.
  */
 
-import { type Gpu, sizeOf } from "../kernels/runtime/mod.ts";
+import { type Gpu, sizeOf, type Tensor } from "../kernels/runtime/mod.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import type { ModelFolder } from "../weights/folder.ts";
 import type { TensorToWrite } from "../weights/safetensors.ts";
@@ -45,27 +45,47 @@ export async function readParameters(folder: ModelFolder, options: ReadOptions):
   };
   expectKnown(folder, new Set(specs.flatMap(partsOf).map(nameIn)), options);
   for (const spec of specs) {
-    const parts = [];
-    for (const part of partsOf(spec)) {
-      parts.push({ part, data: await folder.readTensor(nameIn(part), part.shape) });
+    const target = values.get(spec.name);
+    if (spec.stored) {
+      const parts = [];
+      for (const part of spec.stored) {
+        parts.push({ part, data: await folder.readTensor(nameIn(part), part.shape) });
+      }
+      gpu.write(target, joined(spec, parts));
+      gpu.flush();
+    } else {
+      const [part] = partsOf(spec);
+      await upload(gpu, target, folder.readPieces(nameIn(part), part.shape));
     }
-    gpu.write(values.get(spec.name), joined(spec, parts));
   }
 }
 
-/** Parameters as a checkpoint has them, ordered by name; each is read from the GPU when its turn comes. */
+/** Overwrites a tensor with numbers that come in pieces; no more than a piece is on the host at a time. */
+async function upload(
+  gpu: Gpu,
+  target: Tensor,
+  pieces: AsyncIterable<Float32Array<ArrayBuffer>>,
+): Promise<void> {
+  const flat = target.view([target.size]);
+  let done = 0;
+  for await (const piece of pieces) {
+    gpu.write(flat.rows(done, done + piece.length), piece);
+    gpu.flush();
+    done += piece.length;
+  }
+}
+
+/** Parameters as a checkpoint has them, in their order; each is read from the GPU when its turn comes. */
 export function storedTensors(
   { gpu, values, names }: { gpu: Gpu; values: FlatTensors; names: CheckpointNames },
 ): TensorToWrite[] {
-  return values.layout.specs
-    .flatMap((spec) =>
-      partsOf(spec).map((part) => ({
-        name: storedName(part, names),
-        shape: part.shape,
-        data: async () => partOf(spec, part, await gpu.read(values.get(spec.name))),
-      }))
-    )
-    .sort((a, b) => (a.name < b.name ? -1 : 1));
+  return values.layout.specs.flatMap((spec) =>
+    partsOf(spec).map((part) => ({
+      name: storedName(part, names),
+      shape: part.shape,
+      data: async () => partOf(spec, part, await gpu.read(values.get(spec.name))),
+    }))
+  );
 }
 
 function partsOf({ name, shape, stored }: ParameterSpec): readonly StoredTensor[] {
@@ -83,7 +103,7 @@ function expectKnown(
 ): void {
   for (const name of folder.tensors.keys()) {
     if (known.has(name) || ignored(name)) continue;
-    const path = `${folder.path}/model.safetensors`;
+    const path = folder.weightsPath;
     throw new ModelFolderError(
       `Cannot load ${path}: tensor ${JSON.stringify(name)} is not part of ${kind}; ` +
         `use the checkpoint of ${kind}`,
@@ -97,7 +117,6 @@ function joined(
   spec: ParameterSpec,
   parts: readonly { part: StoredTensor; data: Float32Array<ArrayBuffer> }[],
 ): Float32Array<ArrayBuffer> {
-  if (!spec.stored) return parts[0].data;
   const whole = new Float32Array(sizeOf(spec.shape));
   for (const { part, data } of parts) {
     eachElement(spec, part, (inPart, inWhole) => whole[inWhole] = data[inPart]);

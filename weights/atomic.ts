@@ -48,15 +48,17 @@ export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<vo
  * Replaces the folder at `path` by what `write` puts into an empty folder, whose path it is given.
  *
  * Makes the folders above it where they are missing. When `write` throws, the temporary folder is
- * removed and the target is as it was. Entries of an old folder that the new one does not have are kept. A folder cannot be exchanged for another in
- * one act: a crash between the two renames leaves the new one whole under its temporary name and
- * the old one whole as `.NAME.UUID.old`.
+ * removed and the target is as it was. Entries of an old folder that the new one does not have are
+ * kept. A folder cannot be exchanged for another in one act: a crash between the two renames leaves
+ * the new one whole under its temporary name and the old one whole as `.NAME.UUID.old`.
  *
+ * @param options.outdated Names of entries that are not kept: they would be taken for new ones.
  * @throws {Deno.errors.NotADirectory} If `path` is something else than a folder.
  */
 export async function writeFolderAtomic(
   path: string,
   write: (temporary: string) => Promise<void>,
+  { outdated }: { outdated?: RegExp } = {},
 ): Promise<void> {
   const replaces = await isFolder(path);
   const temporary = siblingName(path, "tmp");
@@ -64,7 +66,7 @@ export async function writeFolderAtomic(
   try {
     await write(temporary);
     await syncTree(temporary);
-    if (replaces) await exchange(temporary, path);
+    if (replaces) await exchange(temporary, path, outdated);
     else await Deno.rename(temporary, path);
   } catch (error) {
     await removeIfThere(temporary);
@@ -74,7 +76,7 @@ export async function writeFolderAtomic(
 }
 
 /** Gives the folder `next` the name of the folder `path`, and the entries that only the old had. */
-async function exchange(next: string, path: string): Promise<void> {
+async function exchange(next: string, path: string, outdated: RegExp | undefined): Promise<void> {
   const old = siblingName(path, "old");
   await Deno.rename(path, old);
   try {
@@ -85,7 +87,8 @@ async function exchange(next: string, path: string): Promise<void> {
   }
   const written = new Set(Array.from(Deno.readDirSync(path), (entry) => entry.name));
   for (const { name } of Deno.readDirSync(old)) {
-    if (!written.has(name)) await Deno.rename(join(old, name), join(path, name));
+    if (written.has(name) || outdated?.test(name)) continue;
+    await Deno.rename(join(old, name), join(path, name));
   }
   await Deno.remove(old, { recursive: true });
 }

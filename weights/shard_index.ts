@@ -4,7 +4,7 @@
  * It comes from strangers, so a file is only ever one beside the index, by its bare name.
  */
 
-import { JsonError, ModelFolderError } from "./errors.ts";
+import { type JsonError, ModelFolderError } from "./errors.ts";
 import { isObject, parseJson, showJson } from "./json.ts";
 
 /** A name without a folder, a drive or a step upwards, that ends as safetensors files do. */

@@ -207,6 +207,14 @@ export class Gpu implements Disposable {
     );
   }
 
+  /**
+   * Sends what {@linkcode write} was given since the last submit, whose copies on the host are then freed:
+   * for writing more than the host should hold at a time.
+   */
+  flush(): void {
+    this.device.queue.submit([]);
+  }
+
   /** Releases the memory of tensors made by {@linkcode empty} or {@linkcode tensor}. Twice is once. */
   free(...tensors: Tensor<Dtype>[]): void {
     for (const { storage } of tensors) {

@@ -4,6 +4,7 @@ import { type CheckpointNames, readParameters, storedTensors } from "../../model
 import { ModelFolderError } from "../../weights/errors.ts";
 import { openModelFolder } from "../../weights/folder.ts";
 import { openSafetensors, writeSafetensors } from "../../weights/safetensors.ts";
+import { writeWeights } from "../../weights/weights.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
@@ -68,9 +69,8 @@ for (
         assertEquals(await read("fused.bias"), [5, 6, 7]);
         assertEquals(await read("head.weight"), [8, 9]);
 
-        const saved = `${path}/saved.safetensors`;
-        await writeSafetensors(saved, storedTensors({ gpu, values, names: NAMES }));
-        using file = await openSafetensors(saved);
+        await writeWeights(path, storedTensors({ gpu, values, names: NAMES }));
+        using file = await openSafetensors(`${path}/model.safetensors`);
         assertEquals([...file.tensors.keys()], STORED.map(([name]) => name));
         for (const [name, shape, data] of STORED) {
           assertEquals(file.tensors.get(name)?.shape, shape);
