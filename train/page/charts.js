@@ -119,14 +119,10 @@ function drawFigure(figure, runs) {
   const data = [steps, ...measured.map(({ points }) => steps.map((step) => points.get(step)))];
   plot.setAttribute("aria-label", describe(chart, measured, steps));
   const shape = measured.map(({ label }) => label).join() + plot.clientWidth;
-  if (figure.uplot && figure.shape === shape) {
-    figure.uplot.setData(data);
-  } else {
-    figure.uplot?.destroy();
-    figure.shape = shape;
-    figure.uplot = new uPlot(options(chart, measured, plot.clientWidth), data, plot);
-  }
-  figure.uplot.setLegend({ idx: steps.length - 1 }); // the last values, until someone points elsewhere
+  if (figure.uplot && figure.shape === shape) return figure.uplot.setData(data);
+  figure.uplot?.destroy();
+  figure.shape = shape;
+  figure.uplot = new uPlot(options(chart, measured, plot.clientWidth), data, plot);
 }
 
 /** The lines of a run in a chart. Where runs are compared, only the first one of each. */
@@ -177,6 +173,7 @@ function options(chart, series, width) {
     width,
     height: 220,
     scales: { x: { time: false } },
+    hooks: { ready: [showLast], setData: [showLast], setCursor: [showLast] },
     series: [{ label: "step" }, ...lines],
     axes: [
       { ...axis, label: "step", labelSize: 18, incrs: WHOLE_STEPS },
@@ -184,6 +181,13 @@ function options(chart, series, width) {
       ...(chart.right ? [right] : []),
     ],
   };
+}
+
+/** The legend's values: of the last step, unless someone points at another. */
+function showLast(uplot) {
+  if (uplot.cursor.idx === null || uplot.cursor.idx === undefined) {
+    uplot.setLegend({ idx: uplot.data[0].length - 1 });
+  }
 }
 
 /** What a screen reader says in place of the picture. */
