@@ -6,6 +6,7 @@ import { distilbertBackward, distilbertForward, distilbertParameters } from "./d
 import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
 import type { LayerContext } from "./layers.ts";
 import { type FlatTensors, ParameterLayout } from "./params.ts";
+import type { SaveOptions } from "./save.ts";
 import { saveSequenceClassifier } from "./sequence_classifier_weights.ts";
 import {
   padRight,
@@ -186,9 +187,13 @@ export class SequenceClassifier implements Disposable {
     return results;
   }
 
-  /** Writes a folder that `transformers` loads; it appears whole or not at all. */
-  savePretrained(folder: string): Promise<void> {
-    return saveSequenceClassifier(this, folder);
+  /**
+   * Writes a folder that `transformers` loads; it appears whole or not at all.
+   *
+   * @throws {SafetensorsError} If a number is too large for the dtype.
+   */
+  savePretrained(folder: string, options?: SaveOptions): Promise<void> {
+    return saveSequenceClassifier(this, folder, options);
   }
 
   /** Frees the model's memory. */

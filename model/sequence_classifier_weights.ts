@@ -1,8 +1,6 @@
 import { join } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
-import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { openModelFolder } from "../weights/folder.ts";
-import { writeSafetensors } from "../weights/safetensors.ts";
 import {
   hasHeadFor,
   parseSequenceClassifierConfig,
@@ -12,6 +10,7 @@ import {
 } from "./classifier_config.ts";
 import { initialiseParameters } from "./initialise.ts";
 import type { ParameterSpec } from "./params.ts";
+import { type SaveOptions, writeModelFolder } from "./save.ts";
 import { SequenceClassifier } from "./sequence_classifier.ts";
 import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
 import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
@@ -125,20 +124,15 @@ export function initSequenceClassifier(
 export async function saveSequenceClassifier(
   model: SequenceClassifier,
   path: string,
+  options?: SaveOptions,
 ): Promise<void> {
   const { gpu, values, config, original, tokenizer } = model;
-  const json = toHuggingFaceClassifierConfig(config, original);
   const { names } = FILES[config.trunk.modelType];
-  await writeFolderAtomic(path, async (folder) => {
-    await writeFileAtomic(join(folder, "config.json"), JSON.stringify(json, null, 2) + "\n");
-    for (const [name, bytes] of Object.entries(tokenizer.files)) {
-      await writeFileAtomic(join(folder, name), bytes);
-    }
-    await writeSafetensors(
-      join(folder, "model.safetensors"),
-      storedTensors({ gpu, values, names }),
-    );
-  });
+  await writeModelFolder(path, {
+    config: toHuggingFaceClassifierConfig(config, { original, padTokenId: tokenizer.eosId }),
+    files: tokenizer.files,
+    tensors: storedTensors({ gpu, values, names }),
+  }, options);
 }
 
 function noNumbers(): never {
