@@ -44,6 +44,14 @@ export {
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 
 export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
+export { type ResolvedModel, resolveModel, resolveModelFolder } from "./weights/hub.ts";
+export { HubError, type HubErrorKind } from "./weights/hub_errors.ts";
+export {
+  type DownloadProgress,
+  type Environment,
+  type HubOptions,
+  hubOptionsFromEnv,
+} from "./weights/hub_options.ts";
 
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
 export { type CausalLMConfig, parseCausalLMConfig } from "./model/causal_lm_config.ts";

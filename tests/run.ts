@@ -17,12 +17,13 @@ const WITHOUT_SUBGROUPS = { KL_GUARD_SUBGROUPS: "off" };
 
 const DENOW = new URL("../denow", import.meta.url).pathname;
 
-/** No network: fixtures are in the repository, and packages are in the cache before a test starts. */
+/** No network but loopback: fixtures are in the repository, and packages are in the cache before a test starts. */
 const PERMISSIONS = [
   "--no-prompt",
   "--allow-read",
   "--allow-write",
   "--allow-env",
+  "--allow-net=127.0.0.1,localhost",
   "--allow-sys",
   `--allow-run=deno,${Deno.execPath()},${DENOW}`, // programs are tested as programs
 ];

@@ -1,0 +1,112 @@
+/** A model by name: a local folder, or a repository on the Hub, of which the files that are needed are fetched. */
+
+import { ModelFolderError } from "./errors.ts";
+import { HubCache } from "./hub_cache.ts";
+import { HubClient, type RemoteFile } from "./hub_client.ts";
+import { HubError, storageError } from "./hub_errors.ts";
+import { CONFIG, hasModel } from "./hub_files.ts";
+import { type HubName, parseHubName } from "./hub_name.ts";
+import { defaultCacheDir, type HubOptions } from "./hub_options.ts";
+import { downloadSnapshot } from "./hub_snapshot.ts";
+
+/** A model that is on this machine. */
+export interface ResolvedModel {
+  /** The local folder. */
+  folder: string;
+  /** A name that will always mean the same: of a model from the Hub, its id with the commit, else the folder. */
+  name: string;
+}
+
+/** The local folder of a model; see {@linkcode resolveModel}. */
+export async function resolveModelFolder(name: string, options?: HubOptions): Promise<string> {
+  return (await resolveModel(name, options)).folder;
+}
+
+/**
+ * Finds a model by name, and downloads it where it is not on this machine yet.
+ *
+ * A folder that exists is meant by its path. Else `name` and `owner/name` mean a model on the Hub, at `main` or at
+ * what follows an `@`: a branch, a tag, or a whole commit hash, for which nothing is asked over the network if it
+ * is in the cache. Everything else, such as `./x` or an absolute path, can only be a path.
+ *
+ * Where the Hub cannot be reached, what the cache last saw of the branch or tag is used, and `say` hears of it.
+ *
+ * @throws {ModelFolderError} If it is a path and there is no folder.
+ * @throws {HubError} If the Hub has no such model, does not give it, cannot be reached, or sends something else;
+ * or if the cache cannot be written.
+ */
+export async function resolveModel(
+  name: string,
+  options: HubOptions = {},
+): Promise<ResolvedModel> {
+  const kind = await kindOf(name);
+  if (kind === "folder") return { folder: name, name };
+  const hub = parseHubName(name);
+  const unopened = (problem: string) =>
+    new ModelFolderError(`Cannot open the model folder ${name}: ${problem}`, { path: name });
+  if (kind === "file") throw unopened(`it is a file; give the folder that holds ${CONFIG}`);
+  if (hub === undefined) {
+    throw unopened(
+      "there is no such folder; check the path, or name a model on the Hub as owner/name",
+    );
+  }
+  const cache = new HubCache(options.cacheDir ?? defaultCacheDir(), hub);
+  try {
+    const commit = await commitInCache(hub, cache, options);
+    return { folder: cache.snapshot(commit), name: `${hub.id}@${commit}` };
+  } catch (error) {
+    throw storageError(error, cache.root) ?? error;
+  }
+}
+
+async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {
+  try {
+    return (await Deno.stat(path)).isDirectory ? "folder" : "file";
+  } catch (error) {
+    const { NotFound, NotADirectory } = Deno.errors;
+    if (error instanceof NotFound || error instanceof NotADirectory) return "nothing";
+    throw error;
+  }
+}
+
+/** The commit that `hub` stands for, after whose return its snapshot is in the cache. */
+async function commitInCache(
+  hub: HubName,
+  cache: HubCache,
+  options: HubOptions,
+): Promise<string> {
+  const { id, revision } = hub;
+  const known = await cache.commitOf(revision);
+  const cached = known !== undefined && await hasModel(cache.snapshot(known)) ? known : undefined;
+  if (cached === revision) return cached;
+  if (options.offline) {
+    if (cached !== undefined) return cached;
+    const remedy = "unset HF_HUB_OFFLINE to download it, or check the spelling";
+    throw new HubError(
+      "offline",
+      `Cannot find the model ${id}: there is no such folder here, and ${cache.root} does not hold it at ` +
+        `${revision}; ${remedy}`,
+    );
+  }
+  const client = await HubClient.open(hub, options);
+  let config: RemoteFile | undefined;
+  try {
+    config = await client.describe(CONFIG);
+  } catch (error) {
+    const isDown = error instanceof HubError && ["unreachable", "busy"].includes(error.kind);
+    if (!isDown || cached === undefined) throw error;
+    options.say?.(`${error.message}; using ${id} as it was when last seen, ${cached}`);
+    return cached;
+  }
+  if (config === undefined) {
+    const remedy = "choose a model that transformers loads";
+    throw new HubError("content", `Cannot use ${id}: it has no ${CONFIG}; ${remedy}`);
+  }
+  const { commit } = config;
+  if (client.movedTo) options.say?.(`${id} is now called ${client.movedTo}`);
+  if (!await hasModel(cache.snapshot(commit))) {
+    await downloadSnapshot(config, { id, client, cache, options });
+  }
+  if (commit !== revision) await cache.setCommit(revision, commit);
+  return commit;
+}
