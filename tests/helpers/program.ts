@@ -12,7 +12,7 @@ export interface Outcome {
 
 /** Runs a task's program as `deno task` does, with the permissions that deno.json gives it. */
 export async function runProgram(
-  task: "train" | "eval" | "sft",
+  task: keyof typeof deno.tasks,
   args: readonly string[],
   env: Record<string, string> = {},
 ): Promise<Outcome> {

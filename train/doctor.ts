@@ -1,0 +1,34 @@
+/**
+ * `deno task doctor`: looks at the machine and says what is missing and what to do about it.
+ *
+ * @module
+ */
+import { defaultCacheDir, hubOptionsFromEnv } from "../weights/hub_options.ts";
+import { checkCache, checkDeno, checkGpu, checkPermissions, type Finding } from "./health.ts";
+import { output, programCommand, reportError } from "./program.ts";
+
+if (import.meta.main) await reportError(main);
+
+async function main(): Promise<void> {
+  const command = programCommand(
+    "doctor",
+    "Check what training needs: Deno, permissions, cache, adapter, kernels.",
+  )
+    .option("--json", "print one JSON value a line instead of text")
+    .addHelpText("after", "\nThe exit status is 1 where something that training needs is missing.");
+  const { json: asJson = false } = command.parse(Deno.args, { from: "user" }).opts();
+  const { say, json } = output(asJson);
+  let failed = false;
+  const show = (finding: Finding) => {
+    json(finding);
+    const { name, status, detail, advice } = finding;
+    say(`${status.padEnd(4)}  ${name.padEnd(16)}  ${detail}`);
+    if (advice) say(`${" ".repeat(24)}-> ${advice}`);
+    failed ||= status === "fail";
+  };
+  show(checkDeno(Deno.version.deno));
+  for (const finding of await checkPermissions()) show(finding);
+  show(await checkCache(hubOptionsFromEnv(Deno.env).cacheDir ?? defaultCacheDir()));
+  for (const finding of await checkGpu()) show(finding);
+  if (failed) Deno.exit(1);
+}
