@@ -75,18 +75,20 @@ export function hasHeadFor(json: unknown, source: string, labels: readonly strin
 /**
  * The content of `config.json` as transformers writes it, keys sorted.
  *
- * @param original The `config.json` that the trunk was loaded with, parsed; its other keys are kept.
+ * @param options.original The `config.json` that the trunk was loaded with, parsed; its other keys are kept.
+ * @param options.padTokenId What fills rows up where the trunk does not say: transformers' GPT-2 takes no batches
+ *   without, and looks for the last token that is another.
  */
 export function toHuggingFaceClassifierConfig(
   { trunk, labels }: SequenceClassifierConfig,
-  original: unknown = {},
+  { original = {}, padTokenId }: { original?: unknown; padTokenId: number },
 ): Record<string, unknown> {
   const kept = { ...original as Record<string, unknown> };
   const { problem_type } = kept;
   for (const key of [...HEAD_KEYS, "torch_dtype"]) delete kept[key];
   return sortedKeys({
     ...(trunk.modelType === "gpt2"
-      ? toHuggingFaceConfig(trunk, kept)
+      ? { ...toHuggingFaceConfig(trunk, kept), pad_token_id: kept.pad_token_id ?? padTokenId }
       : { ...kept, ...distilBertConfigKeys(trunk) }),
     architectures: [CLASSES[trunk.modelType][0]],
     dtype: "float32",
