@@ -56,6 +56,10 @@ export {
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
 export { type CausalLMConfig, parseCausalLMConfig } from "./model/causal_lm_config.ts";
 export {
+  parseSequenceClassifierConfig,
+  type SequenceClassifierConfig,
+} from "./model/classifier_config.ts";
+export {
   type Gpt2Activation,
   type Gpt2Config,
   parseGpt2Config,

@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
-import { ModelFolderError } from "../weights/errors.ts";
 import { openModelFolder } from "../weights/folder.ts";
 import { CausalLM } from "./causal_lm.ts";
 import {
@@ -8,9 +7,10 @@ import {
   parseCausalLMConfig,
   toHuggingFaceCausalLMConfig,
 } from "./causal_lm_config.ts";
+import { initialiseParameters } from "./initialise.ts";
 import { type SaveOptions, writeModelFolder } from "./save.ts";
 import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
-import { readTokenizer, type TextCodec } from "./tokenizer.ts";
+import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
 
 /** What is kept of a model's folder beside its numbers and its tokenizer. */
 export interface CausalLMFiles {
@@ -54,7 +54,7 @@ export async function loadCausalLM(
   using folder = await openModelFolder(path);
   const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
   const tokenizer = await readTokenizer(path);
-  checkVocabulary(tokenizer, config, path);
+  expectVocabulary(tokenizer, config, path);
   const generationConfig = folder.files.includes("generation_config.json")
     ? await folder.readFile("generation_config.json")
     : undefined;
@@ -97,15 +97,7 @@ export function initCausalLM(
   },
 ): CausalLM {
   const model = new CausalLM(gpu, { config, tokenizer, train: true });
-  for (const { name, shape } of model.layout.specs) {
-    const tensor = model.values.get(name);
-    if (/\bln_\w+\.weight$/.test(name)) gpu.write(tensor, new Float32Array(tensor.size).fill(1));
-    if (shape.length < 2) continue;
-    const smaller = config.modelType === "gpt2" && name.endsWith("c_proj.weight");
-    const scale = smaller ? 1 / Math.sqrt(2 * config.nLayer) : 1;
-    const deviation = config.initializerRange * scale;
-    gpu.write(tensor, Float32Array.from({ length: tensor.size }, () => deviation * normal()));
-  }
+  initialiseParameters(gpu, { values: model.values, config, normal });
   return model;
 }
 
@@ -127,14 +119,4 @@ export async function saveCausalLM(
 
 function defaultGenerationConfig({ bosTokenId, eosTokenId }: CausalLMConfig) {
   return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
-}
-
-function checkVocabulary(tokenizer: TextCodec, { vocabSize }: CausalLMConfig, path: string): void {
-  if (tokenizer.vocabSize > vocabSize) {
-    throw new ModelFolderError(
-      `Cannot load ${path}: its tokenizer has ${tokenizer.vocabSize} tokens, the model ${vocabSize}; ` +
-        "use the tokenizer that belongs to the model",
-      { path },
-    );
-  }
 }
