@@ -107,10 +107,10 @@ export function layerNormForward(
   });
 }
 
-/** Length P of the scratch tensor `partials` of {@linkcode layerNormBackward} for this many rows. */
+/** Length P of the scratch tensor `partials` of {@linkcode layerNormBackwardParameters} for this many rows. */
 export const layerNormPartials: (rows: number) => number = partialCount;
 
-/** The tensors of {@linkcode layerNormBackward}: N rows, C channels, P = `layerNormPartials(N)`. */
+/** The tensors of {@linkcode layerNormBackward}: N rows, C channels. */
 export interface LayerNormBackwardTensors {
   /** (N, C) */
   x: Tensor;
@@ -124,6 +124,31 @@ export interface LayerNormBackwardTensors {
   dout: Tensor;
   /** (N, C) gradient of the residual stream. */
   dx: Tensor;
+}
+
+/**
+ * Adds to `dx` the gradient of {@linkcode layerNormForward} with respect to `x`.
+ *
+ * @throws {ShapeError} If the shapes differ.
+ */
+export function layerNormBackward(pass: Pass, tensors: LayerNormBackwardTensors): void {
+  const { x, weight, mean: savedMean, rstd: savedRstd, dout, dx } = tensors;
+  const operation = "layerNormBackward";
+  const { N, C, width } = rowsOf(operation, { x, dout, dx });
+  expectSize(operation, "weight", weight, C);
+  expectSize(operation, "mean", savedMean, N);
+  expectSize(operation, "rstd", savedRstd, N);
+  pass.dispatch(backward[width], {
+    tensors: { x, weight, savedMean, savedRstd, dout, dx },
+    params: { N, C: C / width },
+    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+    workgroups: [N],
+  });
+}
+
+/** The tensors of {@linkcode layerNormBackwardParameters}: N rows, C channels, P = `layerNormPartials(N)`. */
+export interface LayerNormParametersTensors
+  extends Omit<LayerNormBackwardTensors, "weight" | "dx"> {
   /** (C) */
   dweight: Tensor;
   /** (C) */
@@ -133,17 +158,18 @@ export interface LayerNormBackwardTensors {
 }
 
 /**
- * Adds to `dx`, `dweight` and `dbias` the gradients of {@linkcode layerNormForward}. Overwrites `partials`.
+ * Adds to `dweight` and `dbias` the gradients of {@linkcode layerNormForward}. Overwrites `partials`.
  *
  * @throws {ShapeError} If the shapes differ.
  */
-export function layerNormBackward(pass: Pass, tensors: LayerNormBackwardTensors): void {
-  const { x, weight, mean: savedMean, rstd: savedRstd, dout, dx } = tensors;
-  const { dweight, dbias, partials } = tensors;
-  const operation = "layerNormBackward";
-  const { N, C, width } = rowsOf(operation, { x, dout, dx });
+export function layerNormBackwardParameters(
+  pass: Pass,
+  tensors: LayerNormParametersTensors,
+): void {
+  const { x, mean: savedMean, rstd: savedRstd, dout, dweight, dbias, partials } = tensors;
+  const operation = "layerNormBackwardParameters";
+  const { N, C, width } = rowsOf(operation, { x, dout });
   const P = layerNormPartials(N);
-  expectSize(operation, "weight", weight, C);
   expectSize(operation, "mean", savedMean, N);
   expectSize(operation, "rstd", savedRstd, N);
   expectSize(operation, "dweight", dweight, C);
@@ -151,17 +177,10 @@ export function layerNormBackward(pass: Pass, tensors: LayerNormBackwardTensors)
   expectShape(operation, "partials", partials, [P, 2, C]);
   const params = { N, C: C / width };
   const lanes = pass.gpu.rowLanes;
-  const constants = { WORKGROUP_SIZE: lanes };
-  pass.dispatch(backward[width], {
-    tensors: { x, weight, savedMean, savedRstd, dout, dx },
-    params,
-    constants,
-    workgroups: [N],
-  });
   pass.dispatch(backwardParameters[width], {
     tensors: { x, savedMean, savedRstd, dout, partials },
     params,
-    constants,
+    constants: { WORKGROUP_SIZE: lanes },
     workgroups: [Math.ceil(params.C / lanes), P],
   });
   sumPartials(pass, { partials, out: dweight }, { slice: 0 });

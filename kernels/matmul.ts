@@ -48,12 +48,14 @@ export interface MatmulOptions {
   activation?: GeluKind;
   /** Add to `out` instead of overwriting it (default false). */
   accumulate?: boolean;
+  /** Factor of the product (default 1). */
+  scale?: number;
 }
 
 /**
  * Matrix product with the element-wise steps that follow it in a transformer:
- * `out = activation(a b + bias) + residual`. Overwrites `out` and `preactivation`; adds to `out` with
- * `accumulate`, which goes with a plain product only.
+ * `out = activation(a b + bias) + residual`. Overwrites `out` and `preactivation`. A `scale`, and `accumulate`,
+ * which adds to `out`, go with a plain product only: `out += scale a b`.
  *
  * A row of `out` depends on nothing but its row of `a` and on `b`: it has the same bits in a batch of any size.
  *
@@ -61,11 +63,11 @@ export interface MatmulOptions {
  */
 export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOptions = {}): void {
   const { a, b, out, bias, residual, preactivation } = tensors;
-  const { layout = "nn", activation, accumulate = false } = options;
-  const params = checkedSizes(tensors, layout);
-  if (accumulate && (bias || residual || preactivation || activation)) {
+  const { layout = "nn", activation, accumulate = false, scale = 1 } = options;
+  const params = { ...checkedSizes(tensors, layout), scale };
+  if ((accumulate || scale !== 1) && (bias || residual || preactivation || activation)) {
     throw new ShapeError(
-      "Cannot run matmul: accumulate goes with a plain product; leave out bias, residual and activation",
+      "Cannot run matmul: accumulate and scale go with a plain product; leave out bias, residual and activation",
     );
   }
   const constants = {
@@ -102,7 +104,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
   }
 }
 
-type Sizes = Record<keyof typeof PARAMS, number>;
+type Sizes = Record<Exclude<keyof typeof PARAMS, "scale">, number>;
 
 function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
   const { a, b, out, bias, residual, preactivation } = tensors;

@@ -8,6 +8,7 @@ struct Params {
   a_stride: u32, // elements from row to row
   b_stride: u32,
   out_stride: u32,
+  scale: f32, // of the product; 1 where a bias is added
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -93,7 +94,7 @@ fn finish_row(row: u32, column: u32, sum: vec4f) {
 fn finish(row: u32, column: u32, sum: f32) {
   let at = row * params.columns + column;
   let out_at = row * params.out_stride + column;
-  var value = sum;
+  var value = params.scale * sum;
   if (HAS_BIAS) { value += bias[column]; }
   if (HAS_PREACTIVATION) { preactivation[at] = value; }
   if (ACTIVATION == 1) { value = gelu_new(value); } else if (ACTIVATION == 2) { value = gelu_exact(value); }

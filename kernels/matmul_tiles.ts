@@ -23,7 +23,7 @@ export const BINDINGS = {
   preactivation: "write?",
 } as const;
 
-/** The product is (rows, columns), a sum over depth; the strides are elements from row to row. */
+/** The product is (rows, columns), a sum over depth times `scale`; the strides are elements from row to row. */
 export const PARAMS = {
   rows: "u32",
   columns: "u32",
@@ -31,6 +31,7 @@ export const PARAMS = {
   aStride: "u32",
   bStride: "u32",
   outStride: "u32",
+  scale: "f32",
 } as const;
 
 export type MatmulKernel = Kernel<typeof BINDINGS, typeof PARAMS>;
@@ -146,7 +147,9 @@ function tileCode(layout: Layout, height: number, lanes: number): string {
   // Measured: which comes first decides how well the driver's compiler uses the registers.
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
   return `
-struct Params { rows: u32, columns: u32, depth: u32, a_stride: u32, b_stride: u32, out_stride: u32 }
+struct Params {
+  rows: u32, columns: u32, depth: u32, a_stride: u32, b_stride: u32, out_stride: u32, scale: f32
+}
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
@@ -198,7 +201,7 @@ fn finish(row: u32, column: u32, sum: vec4f) {
   if (row < params.rows && column < params.columns / 4) {
     let at = row * (params.columns / 4) + column;
     let out_at = row * (params.out_stride / 4) + column;
-    var value = sum;
+    var value = params.scale * sum; // a scale other than 1 goes without a bias, which is in the sum
     if (HAS_PREACTIVATION) { preactivation[at] = value; }
     if (ACTIVATION == 1) {
       value = vec4f(gelu_new(value.x), gelu_new(value.y), gelu_new(value.z), gelu_new(value.w));

@@ -1,6 +1,11 @@
 import type { Arena, Dtype, Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { columnSum, columnSumPartials } from "../kernels/column_sum.ts";
-import { layerNormBackward, layerNormForward, layerNormPartials } from "../kernels/layer_norm.ts";
+import {
+  layerNormBackward,
+  layerNormBackwardParameters,
+  layerNormForward,
+  layerNormPartials,
+} from "../kernels/layer_norm.ts";
 import { matmul, type MatmulOptions } from "../kernels/matmul.ts";
 import type { FlatTensors } from "./params.ts";
 
@@ -52,7 +57,7 @@ export function norm(
   return normed;
 }
 
-/** Backward of {@linkcode norm}: adds to `dx` and to the gradients of weight and bias. */
+/** Backward of {@linkcode norm}: adds to `dx` and, where these are trained, to the gradients of weight and bias. */
 export function normBackward(
   context: LayerContext,
   slots: Slots,
@@ -61,13 +66,11 @@ export function normBackward(
   const { pass, values, arena } = context;
   const grads = gradsOf(context);
   const N = x.rowCount;
-  layerNormBackward(pass, {
-    x,
-    weight: values.get(`${name}.weight`),
-    mean: slots(`${out}.mean`, [N]),
-    rstd: slots(`${out}.rstd`, [N]),
-    dout,
-    dx,
+  const saved = { x, mean: slots(`${out}.mean`, [N]), rstd: slots(`${out}.rstd`, [N]), dout };
+  layerNormBackward(pass, { ...saved, weight: values.get(`${name}.weight`), dx });
+  if (!grads.has(`${name}.weight`)) return;
+  layerNormBackwardParameters(pass, {
+    ...saved,
     dweight: grads.get(`${name}.weight`),
     dbias: grads.get(`${name}.bias`),
     partials: arena.take("scratch.norm", [layerNormPartials(N), 2, x.columnCount]),

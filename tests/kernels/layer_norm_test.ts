@@ -1,6 +1,7 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import {
   layerNormBackward,
+  layerNormBackwardParameters,
   layerNormForward,
   layerNormPartials,
 } from "../../kernels/layer_norm.ts";
@@ -65,7 +66,7 @@ for (const { N, C, offset } of CASES) {
       gpu.free(...Object.values(tensors));
     }));
 
-  Deno.test(`layerNormBackward() adds the gradients at (${N}, ${C}) + ${offset}`, () =>
+  Deno.test(`layerNormBackward() and layerNormBackwardParameters() add the gradients at (${N}, ${C}) + ${offset}`, () =>
     withGpu(async (gpu) => {
       const tensors = forward(gpu, inputs);
       const upstream = randn(N * C, 4);
@@ -79,6 +80,7 @@ for (const { N, C, offset } of CASES) {
       };
       const pass = gpu.record();
       layerNormBackward(pass, { ...tensors, ...gradients });
+      layerNormBackwardParameters(pass, { ...tensors, ...gradients });
       pass.submit();
 
       const { x, weight, bias } = inputs;
@@ -126,9 +128,6 @@ async function dxOf(gpu: Gpu, inputs: Inputs, upstream: Float32Array): Promise<F
     ...forward(gpu, inputs),
     dout: gpu.tensor(upstream, [N, C]),
     dx: gpu.empty([N, C]),
-    dweight: gpu.empty([C]),
-    dbias: gpu.empty([C]),
-    partials: gpu.empty([layerNormPartials(N), 2, C]),
   };
   const pass = gpu.record();
   layerNormBackward(pass, tensors);
@@ -176,8 +175,12 @@ Deno.test("layerNormForward() and layerNormBackward() refuse tensors of other sh
       const tensors = { ...good, [name]: wrong };
       assertThrows(() => layerNormForward(pass, tensors, { epsilon }), ShapeError, name);
     }
-    for (const name of ["weight", "mean", "rstd", "dout", "dx", "dweight", "dbias", "partials"]) {
+    for (const name of ["weight", "mean", "rstd", "dout", "dx"]) {
       assertThrows(() => layerNormBackward(pass, { ...good, [name]: wrong }), ShapeError, name);
+    }
+    for (const name of ["mean", "rstd", "dout", "dweight", "dbias", "partials"]) {
+      const tensors = { ...good, [name]: wrong };
+      assertThrows(() => layerNormBackwardParameters(pass, tensors), ShapeError, name);
     }
     const gaps = { ...good, x: wrong.columns(0, 3) };
     assertThrows(() => layerNormForward(pass, gaps, { epsilon }), ShapeError, "gaps");

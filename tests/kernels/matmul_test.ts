@@ -72,7 +72,7 @@ for (const layout of LAYOUTS) {
       }
     }));
 
-  Deno.test(`matmul() ${layout} adds to out with accumulate`, () =>
+  Deno.test(`matmul() ${layout} scales the product, and adds to out with accumulate`, () =>
     withGpu(async (gpu) => {
       for (const sizes of [[36, 40, 20], [5, 7, 3]] as const) {
         const [rows, columns, depth] = sizes;
@@ -85,9 +85,15 @@ for (const layout of LAYOUTS) {
           b: gpu.tensor(b, shape.b),
           out: gpu.tensor(before, [rows, columns]),
         };
-        const { out } = reference.matmul(a, b, sizes, { layout, residual: before });
-        const actual = await run(gpu, tensors, { layout, accumulate: true });
-        assertClose(actual, out, rounding(depth), `${sizes}`);
+        let residual: Float32Array = before;
+        for (const scale of [1, -0.75]) {
+          const { out } = reference.matmul(a, b, sizes, { layout, residual, scale });
+          residual = await run(gpu, tensors, { layout, accumulate: true, scale });
+          assertClose(residual, out, rounding(depth), `${sizes}, scale ${scale}`);
+        }
+        const { out } = reference.matmul(a, b, sizes, { layout, scale: 2.5 });
+        const scaled = await run(gpu, tensors, { layout, scale: 2.5 });
+        assertClose(scaled, out, rounding(2.5 ** 2 * depth), `${sizes}, scale 2.5`);
         gpu.free(...Object.values(tensors));
       }
     }));
@@ -225,6 +231,7 @@ Deno.test("matmul() refuses shapes and options that do not fit", () =>
       [{ a, b, out, preactivation: b }, {}],
       [{ a, b, out, bias: b.rows(0, 1) }, { accumulate: true }],
       [{ a, b, out }, { accumulate: true, activation: "gelu" }],
+      [{ a, b, out, bias: b.rows(0, 1) }, { scale: 2 }],
     ];
     for (const [tensors, options] of refused) {
       assertThrows(() => matmul(pass, tensors, options), ShapeError, "Cannot run matmul");
