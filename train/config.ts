@@ -6,6 +6,7 @@
  */
 
 import * as z from "zod";
+import { isMetricName } from "./metric_table.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
 export class ConfigError extends RangeError {
@@ -95,11 +96,17 @@ const SHAPE = {
   }),
 
   saveEvery: integer("PPO steps between checkpoints; 0 for one at the end only", { min: 0 }),
+  keep: integer("newest checkpoints that are kept, beside the best; 0 for all", { min: 0 }),
+  bestMetric: metric("makes a checkpoint the best, by its mean since the one before"),
   sampleEvery: integer("PPO steps between printed samples; 0 for none", { min: 0 }),
   evalResponses: integer(
     "responses to held-out prompts in the before/after table; 0 for no table",
     { min: 0 },
   ),
+  gpuTimeout: number("seconds that the GPU may take before the run is ended; 0 for no limit", {
+    min: 0,
+    max: 86_400,
+  }),
   json: boolean("print JSON lines instead of text"),
 };
 
@@ -190,7 +197,10 @@ const COMMON = {
   temperature: 1,
   topK: 0,
   topP: 1,
-  saveEvery: 0,
+  saveEvery: 10,
+  keep: 3,
+  bestMetric: "objective/rlhf_reward",
+  gpuTimeout: 1800,
   json: false,
 } as const;
 
@@ -255,6 +265,13 @@ function boolean(description: string): z.ZodBoolean {
 
 function text(description: string): z.ZodString {
   return z.string().meta({ description, allowed: "text", kind: "text" });
+}
+
+function metric(description: string): z.ZodString {
+  const allowed = "the name of a metric, -NAME where lower is better, or empty for no best";
+  return z.string()
+    .refine((name) => name === "" || isMetricName(name.replace(/^-/, "")))
+    .meta({ description, allowed, kind: "text" });
 }
 
 function choice<const T extends readonly string[]>(description: string, values: T) {

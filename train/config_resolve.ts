@@ -16,6 +16,8 @@ import type { ConfigFile } from "./config_file.ts";
 
 /** Where settings come from; each overrides the ones before it. */
 export interface ConfigSources {
+  /** The settings of a run that is resumed; they stand in for the defaults. */
+  resumed?: ConfigFile | undefined;
   /** A config file; keys in snake_case, kebab-case or camelCase. */
   file?: ConfigFile | undefined;
   /** Environment variables; those of settings are `KL_GUARD_` and the name in upper case. */
@@ -48,9 +50,10 @@ const SETTINGS_BY_NAME = new Map<string, Setting>(SETTINGS.map((s) => [s.name, s
  * another; the message names the setting, its value, where it came from and what is allowed.
  */
 export function resolveConfig(sources: ConfigSources): TrainConfig {
-  const { file, env = {}, flags = {}, now = new Date() } = sources;
+  const { resumed, file, env = {}, flags = {}, now = new Date() } = sources;
   const given = new Map<SettingName, Given>();
-  for (const entries of [fromFile(file), fromEnvironment(env), fromFlags(flags)]) {
+  const all = [fromFile(resumed), fromFile(file), fromEnvironment(env), fromFlags(flags)];
+  for (const entries of all) {
     const byName = new Map<SettingName, Given>();
     for (const entry of entries) {
       const { name } = entry.setting;

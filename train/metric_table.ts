@@ -126,6 +126,13 @@ export type MetricName =
  */
 export type RewardMetrics = Record<`rewards/${string}`, number>;
 
+/** Whether a run has a metric of this name; which of a reward's there are shows only in its first step. */
+export function isMetricName(name: string): boolean {
+  const [, distribution = "", suffix = ""] = name.match(/^(.*)\/(\w+)$/) ?? [];
+  return Object.hasOwn(METRICS, name) || name.startsWith("rewards/") ||
+    (Object.hasOwn(DISTRIBUTIONS, distribution) && Object.hasOwn(PERCENTILES, suffix));
+}
+
 /** Metrics that measure time: two runs of one seed differ in these only. */
 export function isTimeMetric(name: string): boolean {
   return name === "eps" ||

@@ -27,9 +27,12 @@ export interface AdamWOptions {
 export class AdamW implements Disposable {
   /** (4) of the last step: norm before clipping, clip coefficient, 1 if finite, unused. */
   readonly norm: Tensor;
-  readonly #m: FlatTensors;
-  readonly #v: FlatTensors;
-  readonly #state: Tensor;
+  /** First moments. */
+  readonly m: FlatTensors;
+  /** Second moments. */
+  readonly v: FlatTensors;
+  /** (4) steps taken, 1 - beta1^steps, 1 - beta2^steps, unused. */
+  readonly state: Tensor;
   readonly #learningRate: Tensor;
   readonly #partials: Tensor;
   readonly #options: Required<AdamWOptions>;
@@ -44,12 +47,12 @@ export class AdamW implements Disposable {
       maxGradNorm: 1,
       ...options,
     };
-    this.#m = layout.allocate(gpu, "adam.m");
-    this.#v = layout.allocate(gpu, "adam.v");
+    this.m = layout.allocate(gpu, "adam.m");
+    this.v = layout.allocate(gpu, "adam.v");
     this.norm = gpu.empty([4], "f32", "adam.norm");
-    this.#state = gpu.empty([4], "f32", "adam.state");
+    this.state = gpu.empty([4], "f32", "adam.state");
     this.#learningRate = gpu.empty([1], "f32", "adam.learning_rate");
-    const ranges = this.#m.ranges().map(({ tensor }) => tensor);
+    const ranges = this.m.ranges().map(({ tensor }) => tensor);
     this.#partials = gpu.empty([globalNormPartials(ranges)], "f32", "adam.partials");
   }
 
@@ -61,8 +64,7 @@ export class AdamW implements Disposable {
   /** Records one step: updates `values` by `grads`, which it leaves as they are. */
   step(pass: Pass, values: FlatTensors, grads: FlatTensors): void {
     const { beta1, beta2, epsilon, weightDecay, decayAll, maxGradNorm } = this.#options;
-    const { norm } = this;
-    const state = this.#state;
+    const { norm, state } = this;
     const gradRanges = grads.ranges();
     globalNorm(pass, {
       grads: gradRanges.map(({ tensor }) => tensor),
@@ -70,7 +72,7 @@ export class AdamW implements Disposable {
       norm,
     }, { maxNorm: maxGradNorm });
     adamwAdvance(pass, { norm, state }, { beta1, beta2 });
-    const [m, v] = [this.#m.ranges(), this.#v.ranges()];
+    const [m, v] = [this.m.ranges(), this.v.ranges()];
     values.ranges().forEach(({ tensor: params, decay }, index) => {
       adamw(pass, {
         params,
@@ -86,8 +88,8 @@ export class AdamW implements Disposable {
 
   /** Frees the moments. */
   [Symbol.dispose](): void {
-    this.#m.free(this.gpu);
-    this.#v.free(this.gpu);
-    this.gpu.free(this.norm, this.#state, this.#learningRate, this.#partials);
+    this.m.free(this.gpu);
+    this.v.free(this.gpu);
+    this.gpu.free(this.norm, this.state, this.#learningRate, this.#partials);
   }
 }

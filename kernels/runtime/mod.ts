@@ -4,6 +4,7 @@ export * from "./errors.ts";
 export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
 export { Pass, type SubmittedPass } from "./pass.ts";
+export { readInTurn } from "./read_in_turn.ts";
 export {
   type Dtype,
   expectShape,

@@ -1,0 +1,29 @@
+/** A checkpoint that cannot be resumed from, or cannot be written. */
+export class CheckpointError extends Error {
+  override name = "CheckpointError";
+  /** Path of the checkpoint. */
+  readonly folder: string;
+  /** What is wrong, without what was tried and what to do. */
+  readonly problem: string;
+
+  constructor(
+    problem: string,
+    { folder, action = "resume from", remedy, cause }: {
+      folder: string;
+      /** What cannot be done with the folder. */
+      action?: string;
+      remedy?: string | undefined;
+      cause?: unknown;
+    },
+  ) {
+    const end = remedy === undefined ? "" : `; ${remedy}`;
+    super(`Cannot ${action} the checkpoint ${folder}: ${problem}${end}`, { cause });
+    this.folder = folder;
+    this.problem = problem;
+  }
+
+  /** The same with what to do about it. */
+  withRemedy(remedy: string): CheckpointError {
+    return new CheckpointError(this.problem, { folder: this.folder, remedy, cause: this.cause });
+  }
+}
