@@ -6,7 +6,8 @@
  */
 
 import { Tokenizer } from "@huggingface/tokenizers";
-import { ModelFolderError } from "../weights/errors.ts";
+import { JsonError, ModelFolderError } from "../weights/errors.ts";
+import { tokenizerFromParts } from "../weights/tokenizer_parts.ts";
 
 /** What starts and ends a text where the configuration does not say, as GPT-2's own and old BERT's do not. */
 const USUAL = { bos_token: ["<|endoftext|>", "[CLS]"], eos_token: ["<|endoftext|>", "[SEP]"] };
@@ -129,20 +130,42 @@ export function loadTokenizer(
 }
 
 /**
- * Makes a codec from a model folder's `tokenizer.json` and, where there is one, its
- * `tokenizer_config.json`.
+ * Makes a codec from a model folder's `tokenizer.json`, or from the vocabulary that older folders have in place of
+ * it, and its `tokenizer_config.json`, where there is one.
  *
- * @throws {TokenizerError} If there is no `tokenizer.json`, or as {@linkcode loadTokenizer}.
+ * @throws {TokenizerError} If there is neither, or as {@linkcode loadTokenizer}.
  */
 export async function readTokenizer(folder: string): Promise<TextCodec> {
-  const json = await readIfPresent(`${folder}/tokenizer.json`);
+  const configJson = await readIfPresent(`${folder}/tokenizer_config.json`);
+  const json = await readIfPresent(`${folder}/tokenizer.json`) ??
+    await makeJson(folder, configJson);
   if (json === undefined) {
     throw new TokenizerError(
       `Cannot load a tokenizer from ${folder}: there is no tokenizer.json in it; ` +
         `save the model with its fast tokenizer`,
     );
   }
-  return loadTokenizer(json, await readIfPresent(`${folder}/tokenizer_config.json`));
+  return loadTokenizer(json, configJson);
+}
+
+/** The `tokenizer.json` that a folder with a vocabulary alone would have. */
+async function makeJson(
+  folder: string,
+  configJson: Uint8Array | undefined,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const config = configJson === undefined ? {} : parseJson("tokenizer_config.json", configJson);
+  try {
+    const definition = await tokenizerFromParts(folder, config as object);
+    if (definition === undefined) return undefined;
+    return new TextEncoder().encode(JSON.stringify(definition, null, 2) + "\n");
+  } catch (cause) {
+    if (!(cause instanceof JsonError)) throw cause;
+    throw new TokenizerError(
+      `Cannot load a tokenizer from ${folder}: vocab.json is broken: ${cause.message}; ` +
+        "get the file again",
+      { cause },
+    );
+  }
 }
 
 /**

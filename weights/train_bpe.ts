@@ -10,6 +10,7 @@
 import { Command } from "commander";
 import { countWords, learnMerges, type Word } from "./pair_merges.ts";
 import { positiveInteger, readCorpus, writeTokenizer } from "./tokenizer_files.ts";
+import { byteLevelJson, vocabularyOf } from "./tokenizer_json.ts";
 
 /** The token that ends and starts a document; its id is 0. */
 export const END_OF_TEXT = "<|endoftext|>";
@@ -69,31 +70,8 @@ export function byteSymbols(): string[] {
 
 /** The content of `tokenizer.json` for `bpe`: lower-casing, GPT-2's word split, no special ends. */
 export function tokenizerJson({ tokens, merges }: Bpe): Record<string, unknown> {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
-  const endOfText = { id: 0, content: END_OF_TEXT, special: true };
-  const asWritten = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: [{ ...endOfText, ...asWritten }],
-    normalizer: { type: "Lowercase" },
-    pre_tokenizer: { ...byteLevel, use_regex: true },
-    post_processor: null,
-    decoder: { ...byteLevel, use_regex: true },
-    model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
-      fuse_unk: false,
-      byte_fallback: false,
-      ignore_merges: false,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges,
-    },
-  };
+  const vocab = vocabularyOf(tokens);
+  return byteLevelJson({ vocab, merges, special: [END_OF_TEXT], lowercase: true });
 }
 
 /** The content of `tokenizer_config.json`; `maxLength` is the model's context in tokens. */

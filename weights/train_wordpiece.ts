@@ -11,26 +11,19 @@ import { BertNormalizer, BertPreTokenizer } from "@huggingface/tokenizers";
 import { Command } from "commander";
 import { countWords, learnMerges, type Word } from "./pair_merges.ts";
 import { positiveInteger, readCorpus, writeTokenizer } from "./tokenizer_files.ts";
-
-/** Tokens that text never gives, in the order of their ids: padding, unknown word, start, end, masked word. */
-export const SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"] as const;
-
-/** Marks a token that goes on with a word. */
-const CONTINUING = "##";
+import {
+  BERT_TOKENS,
+  bertNormalizer,
+  type BertText,
+  CONTINUING,
+  LONGEST_WORD,
+  wordPieceJson,
+} from "./tokenizer_json.ts";
 
 /** Words with a character that is rarer than the thousand most frequent ones become [UNK] as a whole. */
 const MOST_CHARACTERS = 1000;
 
-/** Words longer than this become [UNK]; BERT's own limit. */
-const LONGEST_WORD = 100;
-
-const NORMALIZER = {
-  type: "BertNormalizer" as const,
-  clean_text: true,
-  handle_chinese_chars: true,
-  strip_accents: true,
-  lowercase: true,
-};
+const TEXT: BertText = { lowercase: true, stripAccents: true };
 
 /**
  * Learns a WordPiece vocabulary of `vocabSize` tokens, fewer where no pair occurs twice: the special tokens,
@@ -51,7 +44,7 @@ export function trainWordPiece(documents: Iterable<string>, vocabSize: number): 
     ...[...new Set(counts.flatMap(([word]) => [...word]))].sort(),
     ...[...new Set(spelled.flatMap(({ symbols }) => symbols.slice(1)))].sort(),
   ];
-  const tokens: string[] = [...SPECIAL_TOKENS, ...alphabet];
+  const tokens: string[] = [...BERT_TOKENS, ...alphabet];
   if (tokens.length > vocabSize) {
     throw new RangeError(
       `Cannot train a tokenizer with ${vocabSize} tokens: the characters of the text and the ` +
@@ -66,47 +59,6 @@ export function trainWordPiece(documents: Iterable<string>, vocabSize: number): 
   const join = (left: string, right: string) => left + right.slice(CONTINUING.length);
   learnMerges(words, { tokens, vocabSize, join });
   return tokens;
-}
-
-/** The content of `tokenizer.json`: BERT's normalizer, words, and `[CLS] text [SEP]`. */
-export function wordPieceJson(tokens: readonly string[]): Record<string, unknown> {
-  const asWritten = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  const special = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
-  const sequence = { Sequence: { id: "A", type_id: 0 } };
-  const second = [{ Sequence: { id: "B", type_id: 1 } }, {
-    SpecialToken: { id: "[SEP]", type_id: 1 },
-  }];
-  const single = [special("[CLS]"), sequence, special("[SEP]")];
-  const used = (
-    token: string,
-  ) => [token, { id: token, ids: [tokens.indexOf(token)], tokens: [token] }];
-  return {
-    version: "1.0",
-    truncation: null,
-    padding: null,
-    added_tokens: SPECIAL_TOKENS.map((content, id) => ({
-      id,
-      content,
-      ...asWritten,
-      special: true,
-    })),
-    normalizer: NORMALIZER,
-    pre_tokenizer: { type: "BertPreTokenizer" },
-    post_processor: {
-      type: "TemplateProcessing",
-      single,
-      pair: [...single, ...second],
-      special_tokens: Object.fromEntries(["[CLS]", "[SEP]"].map(used)),
-    },
-    decoder: { type: "WordPiece", prefix: CONTINUING, cleanup: true },
-    model: {
-      type: "WordPiece",
-      unk_token: "[UNK]",
-      continuing_subword_prefix: CONTINUING,
-      max_input_chars_per_word: LONGEST_WORD,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-    },
-  };
 }
 
 /** The content of `tokenizer_config.json`; `maxLength` is the model's context in tokens. */
@@ -126,7 +78,7 @@ export function wordPieceConfig(maxLength: number): Record<string, unknown> {
 
 /** The words that the tokenizer will see, by the library that will see them. */
 function* wordsOf(documents: Iterable<string>): Generator<string> {
-  const normalizer = new BertNormalizer(NORMALIZER);
+  const normalizer = new BertNormalizer(bertNormalizer(TEXT));
   const preTokenizer = new BertPreTokenizer();
   for (const document of documents) {
     yield* preTokenizer.pre_tokenize(normalizer.normalize(document.toWellFormed()));
@@ -164,7 +116,7 @@ if (import.meta.main) {
 
   const documents = (await Promise.all(command.processedArgs[0].map(readCorpus))).flat();
   await writeTokenizer(out, {
-    tokenizer: wordPieceJson(trainWordPiece(documents, vocabSize)),
+    tokenizer: wordPieceJson(trainWordPiece(documents, vocabSize), TEXT),
     config: wordPieceConfig(maxLength),
   });
 }

@@ -2,12 +2,8 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { JsonLinesError } from "../../weights/jsonl.ts";
 import { readCorpus } from "../../weights/tokenizer_files.ts";
-import {
-  SPECIAL_TOKENS,
-  trainWordPiece,
-  wordPieceConfig,
-  wordPieceJson,
-} from "../../weights/train_wordpiece.ts";
+import { trainWordPiece, wordPieceConfig } from "../../weights/train_wordpiece.ts";
+import { BERT_TOKENS, wordPieceJson } from "../../weights/tokenizer_json.ts";
 import { withFolder } from "../helpers/folder.ts";
 
 /** No two pairs are equally frequent before the 43rd token, so that every trainer must find the same. */
@@ -19,7 +15,7 @@ Deno.test("trainWordPiece() finds the vocabulary of the Rust trainer", () => {
   const alphabet = "d e i k l n o r s t u w y ##d ##e ##i ##k ##l ##n ##o ##r ##s ##t ##w ##y";
   const joined = "##es ##est ne new lo low newest wi ##dest widest ##er lower";
   const tokens = trainWordPiece(CORPUS, 42);
-  assertEquals(tokens.slice(0, 5), [...SPECIAL_TOKENS]);
+  assertEquals(tokens.slice(0, 5), [...BERT_TOKENS]);
   assertEquals(tokens.slice(5, 30).sort(), alphabet.split(" ").sort());
   assertEquals(tokens.slice(30), joined.split(" "));
 });
@@ -37,7 +33,7 @@ Deno.test("trainWordPiece() leaves out words with rare characters and endless wo
 
 Deno.test("trainWordPiece() rejects a vocabulary without room for the characters", () => {
   assertThrows(() => trainWordPiece(CORPUS, 29), RangeError, "alone are 30; ask for at least");
-  assertEquals(trainWordPiece([], 5), [...SPECIAL_TOKENS]);
+  assertEquals(trainWordPiece([], 5), [...BERT_TOKENS]);
 });
 
 Deno.test("wordPieceJson() makes a tokenizer that reads text as BERT does", () => {
