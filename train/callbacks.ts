@@ -1,3 +1,4 @@
+import { clock } from "./clock.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { PpoMetrics } from "./metrics.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
@@ -80,9 +81,4 @@ export function checkpointEvery(
       if (metrics.step % steps === 0) await trainer.save(folderOf(metrics.step));
     },
   };
-}
-
-function clock(seconds: number): string {
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }

@@ -18,7 +18,10 @@ type SettingKind = "number" | "boolean" | "text";
 
 /** Every setting, in the order of `--help`. */
 const SHAPE = {
-  model: text("folder of the model to train; empty for the embedded weights/review-gpt2"),
+  model: text(
+    "model to train: a folder, a run folder (its newest checkpoint), or a model on the Hub, such as gpt2 or " +
+      "gpt2@REVISION; empty for the embedded weights/review-gpt2",
+  ),
   reward: choice("what scores the responses", ["heuristic"]),
   rewardTimeout: integer("ms that the scores of a batch may take; 0 for no limit", {
     min: 0,

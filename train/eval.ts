@@ -7,20 +7,17 @@ import { join } from "node:path";
 import { Gpu } from "../kernels/runtime/mod.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import { HeuristicReward } from "../reward/heuristic.ts";
+import type { ResolvedModel } from "../weights/hub.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
 import { comparison, summary } from "./comparison.ts";
-import {
-  classicalDefaults,
-  embeddedDefaults,
-  type SettingName,
-  SETTINGS,
-  type TrainConfig,
-} from "./config.ts";
+import { classicalDefaults, embeddedDefaults, type SettingName, SETTINGS } from "./config.ts";
 import { type ConfigFile, readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy } from "./evaluate.ts";
 import { wholeNumber } from "./flag_values.ts";
+import { findModel } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./ppo_trainer.ts";
-import { output, programCommand, reportError } from "./program.ts";
+import { output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, loadPrompts } from "./prompts.ts";
 import { latestCheckpoint } from "./run_folder.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -45,11 +42,11 @@ const command = addSettings(
     "Compare a policy with a reference on prompts: reward, KL, diversity, texts.",
   )
     .option(
-      "--model <dir>",
-      "model folder, or run folder: its newest checkpoint (default: embedded)",
+      "--model <model>",
+      "model folder, run folder (its newest checkpoint), or model on the Hub (default: embedded)",
     )
     .option(
-      "--compare <dir>",
+      "--compare <model>",
       "the reference, likewise (default: what the run began with, or embedded)",
     )
     .option(
@@ -67,20 +64,21 @@ async function main(): Promise<void> {
   const { model, compare, responses, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
   const run = model === undefined ? undefined : await openRun(model);
   const config = resolveConfig({
-    file: run?.settings,
+    file: run,
     flags: { ...flags, evalResponses: responses, model: run ? undefined : model },
   });
   const { say, json } = output(config.json);
   const prompts = config.prompts
     ? await loadPrompts(config.prompts, config.template)
     : HELD_OUT_PROMPTS;
-  const policyFolder = run?.checkpoint ?? model ?? EMBEDDED_POLICY;
-  const referenceFolder = await referenceOf(compare, run && config);
+  const hub = programHub();
+  const policyModel = await modelOf(model, hub);
+  const referenceModel = await modelOf(compare ?? (run && config.model), hub);
 
   using gpu = await Gpu.open();
-  using reference = await loadCausalLM(gpu, referenceFolder);
-  using policy = await loadCausalLM(gpu, policyFolder);
-  say(`policy ${policyFolder}, reference ${referenceFolder}, on ${gpu.description}`);
+  using reference = await loadCausalLM(gpu, referenceModel.folder);
+  using policy = await loadCausalLM(gpu, policyModel.folder);
+  say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);
   say(`${config.evalResponses} responses of each, seed ${config.seed}`);
   const reward = new HeuristicReward();
   const options = { ...config, responses: config.evalResponses };
@@ -92,25 +90,15 @@ async function main(): Promise<void> {
   for (const line of ["", ...lines]) say(line);
 }
 
-/** The newest checkpoint of a run folder and how the run sampled; undefined where `folder` is none. */
-async function openRun(
-  folder: string,
-): Promise<{ checkpoint: string; settings: ConfigFile } | undefined> {
-  const checkpoint = await latestCheckpoint(folder);
-  if (checkpoint === undefined) return undefined;
+/** How a run folder's run sampled, and its model; undefined where `folder` is none. */
+async function openRun(folder: string): Promise<ConfigFile | undefined> {
+  if (await latestCheckpoint(folder) === undefined) return undefined;
   const { path, entries } = await readConfigFile(join(folder, "config.json"));
   const kept: readonly string[] = ["model", ...SAMPLING];
-  return {
-    checkpoint,
-    settings: { path, entries: entries.filter(({ key }) => kept.includes(key)) },
-  };
+  return { path, entries: entries.filter(({ key }) => kept.includes(key)) };
 }
 
-/** What was asked for; else what the run began with; else the embedded policy. */
-async function referenceOf(
-  compare: string | undefined,
-  run: TrainConfig | undefined,
-): Promise<string> {
-  if (compare !== undefined) return await latestCheckpoint(compare) ?? compare;
-  return run?.model || EMBEDDED_POLICY;
+/** The model of this name; the embedded policy where there is none. */
+async function modelOf(name: string | undefined, hub: HubOptions): Promise<ResolvedModel> {
+  return name ? await findModel(name, hub) : { folder: EMBEDDED_POLICY, name: EMBEDDED_POLICY };
 }

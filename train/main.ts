@@ -9,8 +9,9 @@ import type { TrainConfig } from "./config.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import type { Evaluation } from "./evaluate.ts";
+import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
-import { output, programCommand, reportError } from "./program.ts";
+import { output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, loadPrompts, TRAINING_PROMPTS } from "./prompts.ts";
 import { RunFolder } from "./run_folder.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -18,14 +19,17 @@ import { addSettings } from "./settings_flags.ts";
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const config = await settings();
-  const { say, json } = output(config.json);
-  const prompts = config.prompts
-    ? await loadPrompts(config.prompts, config.template)
+  const given = await settings();
+  const { say, json } = output(given.json);
+  const prompts = given.prompts
+    ? await loadPrompts(given.prompts, given.template)
     : TRAINING_PROMPTS;
-  await RunFolder.checkFree(config.out);
+  await RunFolder.checkFree(given.out);
+  const hub = programHub();
+  const model = given.model && (await findModel(given.model, hub)).name;
+  const config = { ...given, model }; // a branch on the Hub moves, the run's model does not
 
-  using trainer = await PpoTrainer.create(config);
+  using trainer = await PpoTrainer.create({ ...config, hub });
   const heldOut = config.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   trainer.checkPrompts([...prompts, ...heldOut]);
   const folder = await RunFolder.create(config.out, config); // from here on only training can fail

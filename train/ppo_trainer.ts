@@ -4,12 +4,14 @@ import type { CausalLM } from "../model/causal_lm.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import { HeuristicReward } from "../reward/heuristic.ts";
 import type { Reward } from "../reward/reward.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy, type Evaluation } from "./evaluate.ts";
 import { KlDivergenceController } from "./kl_controller.ts";
 import { ppoMetrics } from "./metrics.ts";
+import { findModel } from "./model_source.ts";
 import { AdamW } from "./optimizer.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
@@ -30,6 +32,8 @@ export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> 
   reward?: Reward | TrainConfig["reward"];
   /** Where to train (default: the runtime's adapter, which the trainer then closes itself). */
   gpu?: Gpu;
+  /** Where a model that is named by its id on the Hub comes from, and where it is kept. */
+  hub?: HubOptions;
 }
 
 /** How {@linkcode PpoTrainer.train} goes. */
@@ -71,16 +75,17 @@ export class PpoTrainer implements Disposable {
    * Loads policy and reference, and makes the rest from settings.
    *
    * @throws {ConfigError} If a setting does not exist or is impossible.
+   * @throws {HubError} If the model is on the Hub and cannot be had; see `resolveModel`.
    * @throws {ModelFolderError} If the model cannot be loaded; see `loadCausalLM`.
    * @throws {GpuUnavailableError} If there is no adapter.
    */
   static async create(options: PpoTrainerOptions = {}): Promise<PpoTrainer> {
-    const { gpu: given, reward: wanted = "heuristic", ...settings } = options;
+    const { gpu: given, hub = {}, reward: wanted = "heuristic", ...settings } = options;
     const named = typeof wanted === "string" ? { reward: wanted } : {};
     const config = resolveConfig({ flags: { ...settings, ...named } });
+    const folder = config.model ? (await findModel(config.model, hub)).folder : EMBEDDED_POLICY;
     using resources = new DisposableStack(); // freed here if anything below throws
     const gpu = given ?? resources.use(await Gpu.open());
-    const folder = config.model || EMBEDDED_POLICY;
     const policy = resources.use(
       await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
     );

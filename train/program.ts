@@ -1,4 +1,6 @@
 import { Command } from "commander";
+import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
+import { downloadDisplay } from "./download_display.ts";
 
 /** Where a program writes: lines for people or, with `--json`, one JSON value a line for programs. */
 export interface Output {
@@ -12,6 +14,17 @@ export function output(json: boolean): Output {
   return json
     ? { say: nothing, json: (value) => console.log(JSON.stringify(value)) }
     : { say: (line) => console.log(line), json: nothing };
+}
+
+/** Where models come from, as the environment says; downloads are shown on stderr, away from results. */
+export function programHub(): HubOptions {
+  const encoder = new TextEncoder();
+  const display = downloadDisplay({
+    write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
+    isTerminal: Deno.stderr.isTerminal(),
+    now: () => performance.now(),
+  });
+  return { ...hubOptionsFromEnv(Deno.env), ...display };
 }
 
 /** A command whose errors are one line on stderr and exit status 1. */

@@ -11,7 +11,8 @@ import { readTokenizer } from "../model/tokenizer.ts";
 import { readModelConfig } from "../weights/folder.ts";
 import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
-import { programCommand, reportError } from "./program.ts";
+import { findSource } from "./model_source.ts";
+import { programCommand, programHub, reportError } from "./program.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
 import { SftTrainer } from "./sft_trainer.ts";
@@ -28,8 +29,8 @@ const command = programCommand(
   "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
 )
   .requiredOption(
-    "--model <dir|init:dir>",
-    "model folder; init: takes its config and tokenizer only",
+    "--model <model|init:model>",
+    "model or run folder, or model on the Hub; init: takes its config and tokenizer only",
   )
   .requiredOption("--data <file>", "training text")
   .option("--val <file>", "validation text")
@@ -65,8 +66,9 @@ async function main(options: Options): Promise<void> {
         "the batch size must be a multiple of it",
     );
   }
+  const source = await findSource(options.model, programHub());
   using gpu = await Gpu.open();
-  using model = await openModel(gpu, options.model, options.seed);
+  using model = await openModel(gpu, source, options.seed);
   const { tokenizer, config } = model;
   if (length > config.nPositions) {
     throw new ConfigError(

@@ -35,7 +35,7 @@ export interface HubOptions {
 /** The Hub itself. */
 export const HUB = "https://huggingface.co";
 
-/** Reads one environment variable; `Deno.env` is one, and so is a `Map`. */
+/** Environment variables by name: those of the runtime, or a `Map`. */
 export interface Environment {
   get(name: string): string | undefined;
 }

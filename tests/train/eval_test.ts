@@ -78,7 +78,7 @@ for (const [what, flags, says] of REFUSED) {
 Deno.test("eval --help lists the flags", async () => {
   const { code, stdout } = await runProgram("eval", ["--help"]);
   assertEquals(code, 0);
-  assertMatch(stdout, /--compare <dir>/);
+  assertMatch(stdout, /--compare <model>/);
   assertMatch(
     stdout.replaceAll(/\s+/g, " "),
     /--responses <number> .*\(default: \d+, with --model/,

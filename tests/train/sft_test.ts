@@ -65,7 +65,7 @@ const REFUSED: [what: string, flags: string[], says: RegExp][] = [
   ["a beta2 of 1", ["--beta2", "1"], /--beta2.*below 1/],
   ["a batch that has no such parts", ["--gradient-accumulation", "3"], /--batch-size 16 .* 3:/],
   ["rows longer than the context", ["--length", "65"], /--length 65: .* context, 64$/m],
-  ["a missing model", ["--model", "init:/none"], /\/none: config\.json is missing/],
+  ["a missing model", ["--model", "init:/none"], /\/none: there is no such folder/],
   ["a missing text", ["--data", "/none.txt"], /\/none\.txt/],
 ];
 
