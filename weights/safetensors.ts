@@ -36,8 +36,8 @@ export {
   type TensorInfo,
 };
 
-/** Most numbers that are read or written at a time: 8 MiB as 32-bit floats. */
-export const PIECE = 2 ** 21;
+/** Most numbers that are read or written at a time: 4 MiB as 32-bit floats. */
+export const PIECE = 2 ** 20;
 
 /** An open safetensors file, whose tensors are read one at a time. */
 export class SafetensorsFile implements Disposable, SafetensorsHeader {
