@@ -107,6 +107,15 @@ async function commitInCache(
   if (!await hasModel(cache.snapshot(commit))) {
     await downloadSnapshot(config, { id, client, cache, options });
   }
-  if (commit !== revision) await cache.setCommit(revision, commit);
+  if (commit !== revision) await noteCommit(cache, revision, commit);
   return commit;
+}
+
+/** Notes where a branch or tag is, if the cache can be written; it may still be read where it cannot. */
+async function noteCommit(cache: HubCache, revision: string, commit: string): Promise<void> {
+  try {
+    await cache.setCommit(revision, commit);
+  } catch (error) {
+    if (storageError(error, cache.root) === undefined) throw error;
+  }
 }

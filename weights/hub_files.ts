@@ -1,11 +1,10 @@
 /** Which files of a repository make a model folder, and whether a folder has them. */
 
 import { join } from "node:path";
-import { parseJson } from "./json.ts";
+import { parseShardIndex } from "./shard_index.ts";
+import { SHARD_INDEX, WEIGHTS } from "./weights.ts";
 
 export const CONFIG = "config.json";
-export const WEIGHTS = "model.safetensors";
-export const SHARD_INDEX = "model.safetensors.index.json";
 
 /** Files beside the weights; a repository has some of them. */
 export const SIDE_FILES: readonly string[] = [
@@ -29,24 +28,6 @@ export const OTHER_WEIGHTS: readonly string[] = [
 ];
 
 /**
- * Names of the files that an index of sharded weights lists, each once.
- *
- * @throws {SyntaxError} If it is no such index, or a name leads out of the folder: it comes from strangers.
- */
-export function shardNames(index: Uint8Array): string[] {
-  const { weight_map: map } = Object(parseJson(index)) as { weight_map?: unknown };
-  const names = typeof map === "object" && map !== null ? [...new Set(Object.values(map))] : [];
-  const wrong = names.find((name) =>
-    typeof name !== "string" || !/^\w[\w.-]*\.safetensors$/.test(name)
-  );
-  if (wrong !== undefined) {
-    throw new SyntaxError(`it names the file ${JSON.stringify(wrong)}, which cannot be a shard`);
-  }
-  if (names.length === 0) throw new SyntaxError("it lists no files");
-  return names;
-}
-
-/**
  * Whether a folder has what a model cannot do without: configuration, all weights, a tokenizer.
  *
  * Another program may have fetched the rest of it in part; it is not asked about.
@@ -59,8 +40,18 @@ export async function hasModel(folder: string): Promise<boolean> {
   if (!tokenizer) return false;
   if (await has(WEIGHTS)) return true;
   if (!await has(SHARD_INDEX)) return false;
-  const shards = shardNames(await Deno.readFile(join(folder, SHARD_INDEX)));
+  const shards = await shardNames(join(folder, SHARD_INDEX));
   return (await Promise.all(shards.map(has))).every(Boolean);
+}
+
+/**
+ * Names of the files that an index of weights lists, each once.
+ *
+ * @param name What to call the index in an error (default: its path).
+ * @throws {ModelFolderError} If it is no index, or names a file that is not beside it.
+ */
+export async function shardNames(path: string, name: string = path): Promise<string[]> {
+  return [...new Set(parseShardIndex(await Deno.readFile(path), name).values())];
 }
 
 /** Whether something is at `path`; a link whose target is gone is nothing. */

@@ -4,16 +4,10 @@ import type { HubCache } from "./hub_cache.ts";
 import type { HubClient, RemoteFile } from "./hub_client.ts";
 import { downloadBlob } from "./hub_download.ts";
 import { HubError } from "./hub_errors.ts";
-import {
-  OTHER_WEIGHTS,
-  SHARD_INDEX,
-  shardNames,
-  SIDE_FILES,
-  TOKENIZER_PARTS,
-  WEIGHTS,
-} from "./hub_files.ts";
+import { OTHER_WEIGHTS, shardNames, SIDE_FILES, TOKENIZER_PARTS } from "./hub_files.ts";
 import type { HubOptions } from "./hub_options.ts";
 import { inParallel } from "./parallel.ts";
+import { SHARD_INDEX, WEIGHTS } from "./weights.ts";
 
 /** Files that are asked for at a time. */
 const PARALLEL = 4;
@@ -33,6 +27,7 @@ export interface SnapshotContext {
  * The snapshot gets its files when all of them are in the cache, so that no part of a model looks like one.
  *
  * @throws {HubError} If the repository has no weights that can be read, or a download fails.
+ * @throws {ModelFolderError} If its index of weights in several files is broken.
  */
 export async function downloadSnapshot(
   config: RemoteFile,
@@ -74,14 +69,7 @@ async function describeWeights(
   if (index === undefined) throw noWeights(id, await describe(OTHER_WEIGHTS, config, context));
 
   await download([index], { ...context, options: { ...context.options, onProgress: undefined } });
-  let names: string[];
-  try {
-    names = shardNames(await Deno.readFile(cache.blob(index.etag)));
-  } catch (error) {
-    if (!(error instanceof SyntaxError)) throw error;
-    const problem = `its ${SHARD_INDEX} is broken: ${error.message}`;
-    throw new HubError("content", `Cannot use ${id}: ${problem}; choose another revision`, error);
-  }
+  const names = await shardNames(cache.blob(index.etag), `${SHARD_INDEX} of ${id}`);
   const shards = await describe(names, config, context);
   const missing = names.find((name) => !shards.some((shard) => shard.name === name));
   if (missing === undefined) return [index, ...shards];

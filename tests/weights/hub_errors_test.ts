@@ -1,5 +1,6 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { resolveModel } from "../../weights/hub.ts";
+import { storageError } from "../../weights/hub_errors.ts";
 import { assertHubError, type HubSetting, withHub } from "../helpers/hub.ts";
 import { COMMIT, refuse, TINY, WEIGHTS } from "../helpers/hub_server.ts";
 
@@ -107,6 +108,19 @@ Deno.test("every refusal has its own error, which says what to do", async (t) =>
     const offline = resolveModel("runs/a", { ...options, offline: true });
     await assertHubError(offline, "offline", "no such folder here", cacheDir, "HF_HUB_OFFLINE");
   });
+});
+
+Deno.test("storageError() knows a full disk and one that is mounted read-only", () => {
+  // As Deno throws them; a disk that is full would have to be mounted first.
+  const thrown = (message: string, code: string) => Object.assign(new Error(message), { code });
+  const full = storageError(thrown("No space left on device (os error 28)", "ENOSPC"), "/cache");
+  assertStringIncludes(full!.message, "write to the cache /cache: the disk is full; make room, or");
+  const readOnly = storageError(thrown("Read-only file system (os error 30)", "EROFS"), "/cache");
+  assertStringIncludes(
+    readOnly!.message,
+    "read-only file system; mount it for writing, or set HF_",
+  );
+  assertEquals(storageError(thrown("Too many open files", "EMFILE"), "/cache"), undefined);
 });
 
 Deno.test("a cache that cannot be written is named", () =>
