@@ -97,11 +97,19 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A JSON value for an error message, which one from a stranger must not make long. */
+/**
+ * A JSON value for an error message, which one from a stranger must not make long; what is nested is not
+ * shown, since writing it out takes stack for each level.
+ */
 export function showJson(value: unknown): string {
-  if (Array.isArray(value) && !value.every(Number.isFinite)) return "a list";
-  if (isObject(value)) return "an object";
+  if (typeof value === "object" && Object.values(value ?? {}).some(isNested)) {
+    return Array.isArray(value) ? "a list of lists or objects" : "an object of lists or objects";
+  }
   return shorten(JSON.stringify(value) ?? "nothing");
+}
+
+function isNested(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }
 
 /** So many characters of a foreign text are enough to find it. */
