@@ -95,7 +95,7 @@ async function commitInCache(
   } catch (error) {
     const isDown = error instanceof HubError && ["unreachable", "busy"].includes(error.kind);
     if (!isDown || cached === undefined) throw error;
-    options.say?.(`${error.message}; using ${id} as it was when last seen, ${cached}`);
+    options.say?.(`no good answer from ${client.host}; using ${id} as last seen, at ${cached}`);
     return cached;
   }
   if (config === undefined) {

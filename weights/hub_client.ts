@@ -7,7 +7,7 @@
  */
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { HubError, notAHub, refusal, unreachable } from "./hub_errors.ts";
+import { brokenOff, HubError, notAHub, refusal, unreachable } from "./hub_errors.ts";
 import type { HubName } from "./hub_name.ts";
 import { HUB, type HubOptions, readToken } from "./hub_options.ts";
 
@@ -135,8 +135,9 @@ export class HubClient {
   }
 
   /** The error of a request that got no answer, or of an answer that broke off. */
-  unreachable(error: unknown): Error {
-    return unreachable(error, this.host, this.#name.id);
+  unreachable(error: unknown): HubError {
+    const { id } = this.#name;
+    return this.#answered ? brokenOff(error, this.host, id) : unreachable(error, this.host, id);
   }
 
   #urlOf(file: string, revision: string): URL {

@@ -19,7 +19,7 @@ export type HubErrorKind =
   | "busy"
   /** What arrived is not what the server said it would be. */
   | "corrupt"
-  /** The cache cannot be written. */
+  /** The cache cannot be read or written. */
   | "storage";
 
 /** A model that could not be had from the Hub. */
@@ -99,31 +99,38 @@ export function notAHub(url: string): HubError {
   return new HubError("unreachable", `Cannot use ${url} as a file of a Hub: ${problem}; ${remedy}`);
 }
 
-/** The error of a request that got no answer. */
+/** The error of a server that gave no answer at all. */
 export function unreachable(error: unknown, host: string, id: string): HubError {
   if (error instanceof Deno.errors.NotCapable) {
-    const remedy = `run it with deno run and ${host} in --allow-net`;
-    const problem = "this program has no permission to";
-    return new HubError(
-      "unreachable",
-      `Cannot ask ${host} for ${id}: ${problem}; ${remedy}`,
-      error,
-    );
+    const [, refused = host] = /net access to "([^"]+)"/.exec(error.message) ?? [];
+    const remedy = `run it with deno run and ${refused} in --allow-net`;
+    const problem = `this program may not ask ${refused}`;
+    return new HubError("unreachable", `Cannot download ${id}: ${problem}; ${remedy}`, error);
   }
-  const { message, cause } = error as Error;
-  const detail = cause instanceof Error ? cause.message : message;
-  const why = detail.replaceAll(
-    /^.*(?:client error \(Connect\)|error sending request[^:]*): /g,
-    "",
-  );
   return new HubError(
     "unreachable",
-    `Cannot reach ${host} for ${id}: ${why}; check the network, or set HF_ENDPOINT to a mirror`,
+    `Cannot find the model ${id}: there is no such folder here, and ${host} cannot be reached ` +
+      `(${reasonOf(error)}); check the spelling and the network, or set HF_ENDPOINT to a mirror`,
     error,
   );
 }
 
-/** What to say where `folder` could not be written; undefined where `error` is of another kind. */
+/** The error of a server that answered before, and now does not or breaks off. */
+export function brokenOff(error: unknown, host: string, id: string): HubError {
+  if (error instanceof Deno.errors.NotCapable) return unreachable(error, host, id);
+  const problem = `the connection to ${host} broke off several times (${reasonOf(error)})`;
+  const remedy = "try again, what has arrived is kept";
+  return new HubError("unreachable", `Cannot download ${id}: ${problem}; ${remedy}`, error);
+}
+
+/** Of Deno's long texts the part that says why. */
+function reasonOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  const detail = cause instanceof Error ? cause.message : message;
+  return detail.replace(/^.*(?:client error \(Connect\)|error sending request[^:]*): /, "");
+}
+
+/** What to say where the cache in `folder` could not be read or written; undefined where `error` is of another kind. */
 export function storageError(error: unknown, folder: string): HubError | undefined {
   if (!(error instanceof Error)) return undefined;
   const problem = storageProblem(error);
@@ -131,7 +138,7 @@ export function storageError(error: unknown, folder: string): HubError | undefin
   const remedy = "or set HF_HUB_CACHE to another folder";
   return new HubError(
     "storage",
-    `Cannot write to the cache ${folder}: ${problem}, ${remedy}`,
+    `Cannot use the cache ${folder}: ${problem}, ${remedy}`,
     error,
   );
 }
@@ -141,7 +148,9 @@ function storageProblem(error: Error & { code?: unknown }): string | undefined {
   if (error.code === "ENOSPC" || error.code === "EDQUOT") return "the disk is full; make room";
   if (error.code === "EROFS") return "it is on a read-only file system; mount it for writing";
   if (error instanceof NotADirectory) return "a part of its path is a file; move the file";
-  if (error instanceof NotCapable) return "this program may not; add it to --allow-write";
-  if (error instanceof PermissionDenied) return "you may not; change its owner";
+  if (error instanceof NotCapable) {
+    return "this program may not; add it to --allow-read and --allow-write";
+  }
+  if (error instanceof PermissionDenied) return "you may not; change its permissions";
   return undefined;
 }

@@ -2,6 +2,7 @@
 
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { HubError } from "./hub_errors.ts";
 
 /** How far the download of a model is, over all of its files. */
 export interface DownloadProgress {
@@ -68,7 +69,11 @@ export function defaultCacheDir(): string {
   return join(homedir(), ".cache", "huggingface", "hub");
 }
 
-/** The token, or what its file holds; undefined where there is neither. */
+/**
+ * The token, or what its file holds; undefined where there is neither.
+ *
+ * @throws {HubError} If the file may not be read.
+ */
 export async function readToken(
   { token, tokenFile }: Pick<HubOptions, "token" | "tokenFile">,
 ): Promise<string | undefined> {
@@ -76,9 +81,12 @@ export async function readToken(
   try {
     return cleanToken(await Deno.readTextFile(tokenFile));
   } catch (error) {
-    const { NotFound, NotADirectory } = Deno.errors;
+    const { NotFound, NotADirectory, NotCapable, PermissionDenied } = Deno.errors;
     if (error instanceof NotFound || error instanceof NotADirectory) return undefined;
-    throw error;
+    if (!(error instanceof NotCapable || error instanceof PermissionDenied)) throw error;
+    const remedy = "change its permissions, or set HF_TOKEN";
+    const message = `Cannot read the access token in ${tokenFile}: this program may not; ${remedy}`;
+    throw new HubError("refused", message, error);
   }
 }
 

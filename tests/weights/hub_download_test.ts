@@ -32,6 +32,20 @@ Deno.test("a download that broke off goes on where it was", () =>
     assertEquals(await Deno.readFile(join(folder, WEIGHTS)), content);
   }));
 
+Deno.test("a connection that breaks off again and again is given up, and what came is kept", () =>
+  withHub(async ({ server, options, cacheDir }) => {
+    let requests = 0;
+    server.fault = ({ host }, usual) => {
+      if (host !== "cdn") return undefined;
+      return cutShort(usual(), requests++ === 0 ? 7000 : 0);
+    };
+    const broken = resolveModel("tiny/gpt2", { ...options, retryMs: 1 });
+    await assertHubError(broken, "unreachable", "127.0.0.1", "broke off several times", "is kept");
+    assertEquals(requests, 5); // the first and four retries
+    const partial = `models--tiny--gpt2/blobs/${sha256(TINY.files[WEIGHTS]!)}.incomplete`;
+    assertEquals((await Deno.stat(`${cacheDir}/${partial}`)).size, 7000);
+  }));
+
 Deno.test("a server without ranges sends everything again", () =>
   withHub(async ({ server, options }) => {
     let requests = 0;
@@ -89,10 +103,11 @@ Deno.test("no network is an error, or the model as it was last seen", () =>
     listener.close(); // nobody answers there any more
     const lost = { ...options, endpoint, say: (line: string) => said.push(line) };
     assertEquals(await resolveModelFolder("tiny/gpt2", lost), folder);
-    assertMatch(said.join(), /^Cannot reach 127.*Connection refused.*; using tiny\/gpt2 as it was/);
+    assertMatch(said.join(), /^no good answer from 127.*; using tiny\/gpt2 as last seen, at 607a/);
     await assertHubError(
       resolveModel("gpt2", lost),
       "unreachable",
+      "no such folder here, and 127.0.0.1:",
       "Connection refused",
       "HF_ENDPOINT",
     );

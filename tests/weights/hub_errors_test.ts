@@ -114,7 +114,10 @@ Deno.test("storageError() knows a full disk and one that is mounted read-only", 
   // As Deno throws them; a disk that is full would have to be mounted first.
   const thrown = (message: string, code: string) => Object.assign(new Error(message), { code });
   const full = storageError(thrown("No space left on device (os error 28)", "ENOSPC"), "/cache");
-  assertStringIncludes(full!.message, "write to the cache /cache: the disk is full; make room, or");
+  assertStringIncludes(
+    full!.message,
+    "Cannot use the cache /cache: the disk is full; make room, or",
+  );
   const readOnly = storageError(thrown("Read-only file system (os error 30)", "EROFS"), "/cache");
   assertStringIncludes(
     readOnly!.message,
