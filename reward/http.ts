@@ -190,6 +190,11 @@ function scoresIn(body: string, count: number): number[] {
   return scores;
 }
 
+/** Whether a text is meant as the URL of a service. */
+export function isHttpUrl(text: string): boolean {
+  return /^https?:/i.test(text);
+}
+
 function parseUrl(text: string | URL): URL {
   const url = URL.parse(text);
   if (url?.protocol === "http:" || url?.protocol === "https:") return url;

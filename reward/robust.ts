@@ -1,10 +1,11 @@
+import { DeviceLostError } from "../kernels/runtime/mod.ts";
 import { partsOf } from "./composite.ts";
 import { type Reward, RewardError, type Sample, type Scores, scoreSamples } from "./reward.ts";
 import { RewardLabelError } from "./sentiment.ts";
 
 /** One of the rewards that a {@linkcode RobustReward} tries. */
 export interface RewardCandidate {
-  /** For messages and metrics. */
+  /** For messages. */
   name: string;
   /** Makes the reward, when its turn comes. */
   load(): Reward | Promise<Reward>;
@@ -47,6 +48,7 @@ export class RobustReward implements Reward, Disposable {
    * @throws {RewardError} If the last cannot be loaded either.
    * @throws {RewardLabelError} If a classifier's labels cannot be told apart: that is for the user to
    * settle, and no reason to score by something else.
+   * @throws {DeviceLostError} If the GPU is gone, and with it all that is trained.
    */
   async load(): Promise<Reward> {
     while (this.#loaded === undefined) {
@@ -65,7 +67,7 @@ export class RobustReward implements Reward, Disposable {
       const reward = await this.load();
       try {
         const result = await scoreSamples(reward, samples);
-        const parts = partsOf(this.#candidate.name, result);
+        const parts = partsOf(reward.name, result);
         return { scores: result.scores, parts, source: this.#source };
       } catch (error) {
         this.#giveUp(error);
@@ -85,7 +87,7 @@ export class RobustReward implements Reward, Disposable {
 
   /** Goes on to the next reward; throws where there is none. */
   #giveUp(error: unknown): void {
-    if (error instanceof RewardLabelError) throw error;
+    if (error instanceof RewardLabelError || error instanceof DeviceLostError) throw error;
     const { name } = this.#candidate;
     const problem = error instanceof Error ? error.message : String(error);
     if (this.#source === this.#candidates.length - 1) {

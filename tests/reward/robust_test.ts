@@ -1,4 +1,5 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { DeviceLostError } from "../../kernels/runtime/mod.ts";
 import { HeuristicReward } from "../../reward/heuristic.ts";
 import { type Reward, RewardError, scoreSamples } from "../../reward/reward.ts";
 import { type RewardCandidate, RobustReward } from "../../reward/robust.ts";
@@ -96,9 +97,12 @@ Deno.test("RobustReward fails with the last, which stays", async () => {
   await assertRejects(() => none.load(), RewardError, "Cannot load the reward first: gone");
 });
 
-Deno.test("RobustReward does not score by something else where the labels are the user's to settle", async () => {
-  const cause = new RewardLabelError("which one?");
-  const unclear = { name: "unclear", load: () => Promise.reject(cause) };
-  using reward = new RobustReward([unclear, heuristic]);
-  assertEquals(await assertRejects(() => reward.load()), cause);
+Deno.test("RobustReward does not score by something else where labels are unclear, or the GPU is lost", async () => {
+  for (const cause of [new RewardLabelError("which one?"), new DeviceLostError("unplugged")]) {
+    using unclear = new RobustReward([{ name: "a", load: () => Promise.reject(cause) }, heuristic]);
+    assertEquals(await assertRejects(() => unclear.load()), cause);
+    const broken: Reward = { name: "a", score: () => Promise.reject(cause) };
+    using failing = new RobustReward([{ name: "a", load: () => broken }, heuristic]);
+    assertEquals(await assertRejects(() => failing.score(SAMPLES)), cause);
+  }
 });

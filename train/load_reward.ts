@@ -1,0 +1,107 @@
+/** The reward that a name stands for. */
+
+import { basename, extname } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../kernels/runtime/mod.ts";
+import { loadSequenceClassifier } from "../model/sequence_classifier_weights.ts";
+import { HeuristicReward } from "../reward/heuristic.ts";
+import { HttpReward, isHttpUrl } from "../reward/http.ts";
+import { PreferenceReward } from "../reward/preference.ts";
+import type { Reward } from "../reward/reward.ts";
+import { RobustReward } from "../reward/robust.ts";
+import { type SentimentOptions, SentimentReward } from "../reward/sentiment.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
+import { ConfigError } from "./config.ts";
+import { loadComposite } from "./load_composite.ts";
+import { loadRewardModule } from "./load_reward_module.ts";
+import { findModel } from "./model_source.ts";
+
+/** Folder of the sentiment classifier that comes with the package. */
+export const EMBEDDED_CLASSIFIER: string = fileURLToPath(
+  new URL("../weights/review-distilbert", import.meta.url),
+);
+
+/** What a reward may need to be loaded. */
+export interface RewardSources {
+  /** For classifiers. */
+  gpu: Gpu;
+  /** Where a classifier that is named by its id on the Hub comes from. */
+  hub?: HubOptions;
+  /** How classifiers of sentiment score. */
+  sentiment?: SentimentOptions;
+  /** Hears that a classifier cannot be used and the heuristic scores instead (default: nobody does). */
+  say?: (line: string) => void;
+}
+
+/** Endings of names that are modules, and of those that are descriptions of a composite. */
+const MODULES = [".ts", ".mts", ".js", ".mjs"];
+const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
+
+/**
+ * Loads the reward that a name stands for:
+ *
+ * - `heuristic`: {@linkcode HeuristicReward};
+ * - `sentiment`: the classifier that comes with the package, else the heuristic;
+ * - a URL: {@linkcode HttpReward};
+ * - a file whose name ends in .ts, .mts, .js or .mjs: a module whose default export is a reward, or a function from
+ *   samples to numbers, see {@linkcode loadRewardModule};
+ * - a file whose name ends in .toml, .yaml, .yml or .json: a composite, see {@linkcode loadComposite};
+ * - else a classifier or, with a single label, a preference model: a folder, or a model on the Hub; where
+ *   it cannot be loaded or fails, the heuristic.
+ *
+ * The caller disposes of it.
+ *
+ * @throws {RewardError} If it cannot be loaded.
+ * @throws {ConfigError} If a file describes no composite.
+ * @throws {ModelFolderError} If there is no such folder; and {@linkcode HubError} if there is no such model.
+ */
+export async function loadReward(name: string, sources: RewardSources): Promise<Reward> {
+  const { hub = {} } = sources;
+  if (name === "heuristic") return new HeuristicReward();
+  if (name === "sentiment") return await classifierOrHeuristic(name, EMBEDDED_CLASSIFIER, sources);
+  if (isHttpUrl(name)) return new HttpReward(name);
+  const ending = extname(name).toLowerCase();
+  if (MODULES.includes(ending)) return await loadRewardModule(name);
+  if (COMPOSITES.includes(ending)) {
+    return await loadComposite(name, (part) => loadPart(part, sources));
+  }
+  const { folder } = await findModel(name, hub);
+  return await classifierOrHeuristic(basename(name), folder, sources);
+}
+
+/** A part of a composite. */
+function loadPart(name: string, sources: RewardSources): Promise<Reward> {
+  if (!COMPOSITES.includes(extname(name).toLowerCase())) return loadReward(name, sources);
+  throw new ConfigError(
+    `Cannot load the reward ${name} as a part of a composite: it is one itself; list its parts instead`,
+  );
+}
+
+async function classifierOrHeuristic(
+  name: string,
+  folder: string,
+  sources: RewardSources,
+): Promise<Reward> {
+  const { say = () => {} } = sources;
+  const reward = new RobustReward([
+    { name, load: () => loadClassifierReward(folder, sources) },
+    { name: "heuristic", load: () => new HeuristicReward() },
+  ], { name, say });
+  await reward.load();
+  return reward;
+}
+
+/** The reward of a classifier's folder: by sentiment, or, where the model has a single label, by preference. */
+async function loadClassifierReward(
+  folder: string,
+  { gpu, sentiment }: RewardSources,
+): Promise<Reward> {
+  const classifier = await loadSequenceClassifier(gpu, folder);
+  try {
+    if (classifier.labels.length === 1) return new PreferenceReward(classifier);
+    return new SentimentReward(classifier, sentiment);
+  } catch (error) {
+    classifier[Symbol.dispose]();
+    throw error;
+  }
+}
