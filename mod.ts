@@ -44,6 +44,7 @@ export {
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 
 export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
+export { JsonLinesError } from "./weights/jsonl.ts";
 export { type ResolvedModel, resolveModel, resolveModelFolder } from "./weights/hub.ts";
 export { HubError, type HubErrorKind } from "./weights/hub_errors.ts";
 export {
@@ -159,6 +160,34 @@ export { AdamW, type AdamWOptions } from "./train/optimizer.ts";
 export { type PpoRun, type PpoStep, ppoStep } from "./train/ppo.ts";
 export { PpoTrainer, type PpoTrainerOptions, type TrainOptions } from "./train/ppo_trainer.ts";
 export { HELD_OUT_PROMPTS, loadPrompts, PromptError, TRAINING_PROMPTS } from "./train/prompts.ts";
+export {
+  encodeRecords,
+  readRewardData,
+  type RewardData,
+  type RewardExample,
+  type RewardRecord,
+  type TextEncoder,
+} from "./train/reward_data.ts";
+export type { Margins, RewardEvaluation, SourceAccuracy } from "./train/reward_evaluation.ts";
+export {
+  DivergedError,
+  type FitOptions,
+  type FitProgress,
+  type FitResult,
+  fitReward,
+} from "./train/reward_fit.ts";
+export {
+  LabelObjective,
+  type ObjectiveTensors,
+  PairObjective,
+  type RewardObjective,
+  type Verdict,
+} from "./train/reward_objectives.ts";
+export {
+  type RewardProgress,
+  RewardTrainer,
+  type RewardTrainerOptions,
+} from "./train/reward_trainer.ts";
 export { type TokenRewardInputs, tokenRewards } from "./train/rewards.ts";
 export { Rng, type RngState } from "./train/rng.ts";
 export type { Rollout, RolloutOptions } from "./train/rollout.ts";

@@ -141,11 +141,16 @@ function indexOf(
 }
 
 /**
- * Checks that labelled data has something to tell apart.
+ * Checks that there is something to learn from and, of labelled data, something to tell apart.
  *
- * @throws {TextDataError} If every record has the same label.
+ * @throws {TextDataError} If there are no records, or every one has the same label.
  */
 export function expectClasses({ file, kind, records }: RewardData): void {
+  if (records.length === 0) {
+    throw new TextDataError(
+      `Cannot train on ${file}: nothing is left of it beside what is held out; add data`,
+    );
+  }
   const [{ label: first }] = records;
   if (kind === "pairs" || records.some(({ label }) => label !== first)) return;
   throw new TextDataError(

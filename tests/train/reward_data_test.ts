@@ -108,11 +108,13 @@ Deno.test("encodeRecords() refuses labels that the model does not have", async (
   }
 });
 
-Deno.test("expectClasses() refuses data with one label", async () => {
+Deno.test("expectClasses() refuses data with one label, and none", async () => {
   const one = await read(LABELLED, LABELLED);
   assertThrows(() => expectClasses(one), TextDataError, "every text has the label 1");
   expectClasses(await read(LABELLED, '{"text": "x", "label": 0}'));
   expectClasses(await read(PAIR));
+  const none: RewardData = { file: "data.jsonl", kind: "pairs", records: [] };
+  assertThrows(() => expectClasses(none), TextDataError, "data.jsonl: nothing is left of it");
 });
 
 Deno.test("balanceLabels() gives each label the same total weight and keeps the mean", () => {

@@ -1,0 +1,158 @@
+/**
+ * `deno task reward`: trains a reward from labelled texts, or from pairs of a better and a worse answer.
+ *
+ * @module
+ */
+import { Gpu } from "../kernels/runtime/mod.ts";
+import type { SequenceClassifier } from "../model/sequence_classifier.ts";
+import { ConfigError } from "./config.ts";
+import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
+import { holdOut, withoutTextsOf } from "./held_out.ts";
+import { findSource } from "./model_source.ts";
+import { programCommand, programHub, reportError } from "./program.ts";
+import {
+  balanceLabels,
+  encodeRecords,
+  expectClasses,
+  readRewardData,
+  type RewardData,
+  type RewardExample,
+} from "./reward_data.ts";
+import { RewardEpochs } from "./reward_epochs.ts";
+import { fitReward } from "./reward_fit.ts";
+import { names, sourceShares, weakFile } from "./reward_flags.ts";
+import { evaluationLine, progressLine } from "./reward_lines.ts";
+import { openRewardModel } from "./reward_model.ts";
+import { LabelObjective, PairObjective } from "./reward_objectives.ts";
+import { RewardTrainer } from "./reward_trainer.ts";
+import { Rng } from "./rng.ts";
+import { learningRateAt } from "./schedule.ts";
+
+const command = programCommand(
+  "reward",
+  "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of\n" +
+    "{prompt, chosen, rejected}. The model that is best on held-out data is kept.",
+)
+  .requiredOption("--data <file>", "training data, JSON lines")
+  .requiredOption(
+    "--model <model|init:model>",
+    "DistilBERT or GPT-2, a folder or on the Hub; init: takes its config and tokenizer only",
+  )
+  .requiredOption("--out <dir>", "folder for the trained model")
+  .option("--val <file>", "held-out data; without it a tenth of the training data")
+  .option("--weak <file:weight>", "noisier data to add, and the weight of its loss", weakFile)
+  .option("--weak-epochs <number>", "first epochs, which have it; else all", wholeNumber(1))
+  .option("--labels <names>", "the labels 0, 1 and so on, with commas; else the model's", names)
+  .option("--share <source:share...>", "part of a source in an epoch, drawn anew", sourceShares)
+  .option("--balance", "weigh labels so that each counts alike")
+  .option("--epochs <number>", "passes over the training data", wholeNumber(1), 4)
+  .option("--batch-size <examples>", "examples in an optimizer step", wholeNumber(1), 64)
+  .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
+  .option("--learning-rate <rate>", "highest rate; 5e-4 from init:, else 5e-5", positive)
+  .option("--warmup <share>", "share of the steps, before the line to 0", share, 0.06)
+  .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.01)
+  .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
+  .option("--word-dropout <share>", "words hidden in training, of a WordPiece model", share, 0)
+  .option("--label-smoothing <share>", "share of a label's weight that all labels get", share, 0)
+  .option("--centring <weight>", "of pairs: keep the scores around 0", nonNegative, 0)
+  .option("--eval-every <steps>", "steps between evaluations, beside epochs", wholeNumber(1))
+  .option("--patience <number>", "evaluations without a rise before the end", wholeNumber(1), 3)
+  .option("--seed <number>", "seed of parameters, order and held-out data", wholeNumber(0), 1)
+  .addHelpText(
+    "after",
+    "\nExample:\n  deno task reward --data reviews.jsonl --model init:weights/review-distilbert " +
+      "--out runs/reward",
+  );
+
+if (import.meta.main) {
+  await reportError(() => main(command.parse(Deno.args, { from: "user" }).opts()));
+}
+
+type Options = ReturnType<typeof command.opts>;
+
+async function main(options: Options): Promise<void> {
+  const { kind, train, validation, weak } = await readFiles(options);
+  const source = await findSource(options.model, programHub());
+  using gpu = await Gpu.open();
+  using model = await openRewardModel(gpu, source, { ...options, kind });
+  const examples = encode(train, model);
+  const held = encode(validation, model);
+  const noisy = weak && encode(weak, model, options.weak!.weight);
+  const epochs = new RewardEpochs(
+    { trusted: options.balance ? balanceLabels(examples) : examples, weak: noisy ?? [] },
+    { ...options, tokenizer: model.tokenizer },
+  );
+  const schedule = {
+    kind: "linear" as const,
+    learningRate: options.learningRate ?? (options.model.startsWith("init:") ? 5e-4 : 5e-5),
+    warmupSteps: Math.floor(options.warmup * epochs.totalSteps),
+    totalSteps: epochs.totalSteps,
+  };
+  using trainer = new RewardTrainer(model, {
+    objective: kind === "labels" ? new LabelObjective(options) : new PairObjective(options),
+    learningRate: (step) => learningRateAt(step, schedule),
+    gradientAccumulation: options.gradientAccumulation,
+    weightDecay: options.weightDecay,
+    decayAll: false,
+    maxGradNorm: options.maxGradNorm,
+  });
+  console.log(
+    `${model.layout.count} parameters on ${gpu.description}, ` +
+      (model.freshHead ? "with a new head; " : "") +
+      `${examples.length} ${kind} and ${held.length} held out, ${epochs.totalSteps} steps`,
+  );
+  await Deno.mkdir(options.out, { recursive: true }); // better now than after the training
+  const started = performance.now();
+  const { best, stoppedEarly } = await fitReward(trainer, {
+    epochs: options.epochs,
+    batchesOf: (epoch) => epochs.batches(epoch),
+    validation: held,
+    ...(options.evalEvery && { evalEvery: options.evalEvery }),
+    patience: options.patience,
+    keep: () => model.savePretrained(options.out),
+    onProgress: (progress) => {
+      const seconds = (performance.now() - started) / 1000;
+      console.log(progressLine(progress, { ...options, totalSteps: epochs.totalSteps, seconds }));
+    },
+    onEvaluation: (evaluation, { kept }) =>
+      console.log(`held out: ${evaluationLine(evaluation)}${kept ? "" : " | not better"}`),
+  });
+  if (stoppedEarly) console.log(`stopped: no rise in ${options.patience} evaluations`);
+  console.log(`saved ${options.out}: ${evaluationLine(best)}`);
+}
+
+/** The files' records, of one kind, and none of their texts both learned from and held out. */
+async function readFiles(options: Options): Promise<{
+  kind: RewardData["kind"];
+  train: RewardData;
+  validation: RewardData;
+  weak: RewardData | undefined;
+}> {
+  const data = await readRewardData(options.data);
+  const read = async (file: string) => {
+    const other = await readRewardData(file);
+    if (other.kind === data.kind) return other;
+    throw new ConfigError(
+      `Cannot use ${file} with ${data.file}: it has ${other.kind}, and that has ${data.kind}; ` +
+        "train on one kind",
+    );
+  };
+  const { train, validation } = options.val === undefined
+    ? holdOut(data, new Rng(options.seed, "held-out"))
+    : { train: data, validation: await read(options.val) };
+  const kept = withoutTextsOf(train, validation);
+  const dropped = train.records.length - kept.records.length;
+  if (dropped > 0) console.log(`${data.file}: left out ${dropped} records that are held out too`);
+  expectClasses(kept);
+  const weak = options.weak && withoutTextsOf(await read(options.weak.file), validation);
+  return { kind: data.kind, train: kept, validation, weak };
+}
+
+function encode(data: RewardData, model: SequenceClassifier, weight?: number): RewardExample[] {
+  const { examples, truncated } = encodeRecords(data, model, weight);
+  if (truncated > 0) {
+    const context = model.config.trunk.nPositions;
+    console.log(`${data.file}: cut ${truncated} texts to the model's context of ${context} tokens`);
+  }
+  return examples;
+}

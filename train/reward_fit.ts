@@ -1,0 +1,84 @@
+import type { RewardExample } from "./reward_data.ts";
+import type { RewardEvaluation } from "./reward_evaluation.ts";
+import type { RewardProgress, RewardTrainer } from "./reward_trainer.ts";
+
+/** A line of progress: the step just taken, counted from 1, and how the last steps went. */
+export interface FitProgress extends RewardProgress {
+  step: number;
+  epoch: number;
+}
+
+/** What {@linkcode fitReward} goes by. */
+export interface FitOptions {
+  epochs: number;
+  /** The batches of an epoch, counted from 0. */
+  batchesOf: (epoch: number) => readonly (readonly RewardExample[])[];
+  /** Held-out examples, at least one. */
+  validation: readonly RewardExample[];
+  /** Steps between evaluations; the end of an epoch is one too (default: only these). */
+  evalEvery?: number;
+  /** Evaluations without a higher accuracy after which the training ends. */
+  patience: number;
+  /** Called after an evaluation that is better than all before. */
+  keep: () => Promise<void>;
+  onProgress: (progress: FitProgress) => void;
+  onEvaluation: (evaluation: RewardEvaluation, at: { step: number; kept: boolean }) => void;
+}
+
+/** How a training ended. */
+export interface FitResult {
+  best: RewardEvaluation;
+  /** Whether patience ran out before the epochs did. */
+  stoppedEarly: boolean;
+}
+
+/** Steps between two reports; each waits for the GPU. */
+const REPORT_EVERY = 20;
+
+/** The loss is not a number any more: the parameters or the data are beyond f32. */
+export class DivergedError extends RangeError {
+  override name = "DivergedError";
+}
+
+/**
+ * Trains for some epochs, keeps the model with the highest held-out accuracy, and stops when that has not
+ * risen for a while.
+ *
+ * @throws {DivergedError} If the loss is not finite.
+ */
+export async function fitReward(
+  trainer: RewardTrainer,
+  options: FitOptions,
+): Promise<FitResult> {
+  const { epochs, batchesOf, validation, evalEvery = Infinity, patience, keep } = options;
+  let best: RewardEvaluation | undefined;
+  let misses = 0;
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    const batches = batchesOf(epoch);
+    for (const [index, batch] of batches.entries()) {
+      trainer.step(batch);
+      const step = trainer.steps;
+      const last = index === batches.length - 1;
+      if (last || step % REPORT_EVERY === 0) {
+        const progress = await trainer.report();
+        if (!Number.isFinite(progress.loss)) throw diverged(step, progress.loss);
+        options.onProgress({ ...progress, step, epoch });
+      }
+      if (!last && step % evalEvery !== 0) continue;
+      const evaluation = await trainer.evaluate(validation);
+      const kept = best === undefined || evaluation.accuracy > best.accuracy;
+      if (kept) await keep();
+      best = kept ? evaluation : best!;
+      misses = kept ? 0 : misses + 1;
+      options.onEvaluation(evaluation, { step, kept });
+      if (misses === patience) return { best, stoppedEarly: true };
+    }
+  }
+  return { best: best!, stoppedEarly: false };
+}
+
+function diverged(step: number, loss: number): DivergedError {
+  return new DivergedError(
+    `Cannot go on after step ${step}: the loss is ${loss}; lower the learning rate`,
+  );
+}
