@@ -13,6 +13,12 @@ export interface PpoStats {
 
 /** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */
 export interface TrainerCallback {
+  /** Under which a checkpoint keeps what the callback remembers; needed with `state` and `restore` only. */
+  readonly name?: string;
+  /** What it remembers, ready for JSON; asked for at every checkpoint. */
+  state?(): unknown;
+  /** Goes on from what `state` gave, before `onTrainBegin` of a run that is resumed. */
+  restore?(state: unknown): void;
   /** Before the first step of `train`. */
   onTrainBegin?(trainer: PpoTrainer, plan: { steps: number }): void | Promise<void>;
   /** After the last step of `train`. */

@@ -6,7 +6,6 @@
 import { join } from "node:path";
 import { Gpu } from "../kernels/runtime/mod.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
-import { HeuristicReward } from "../reward/heuristic.ts";
 import type { ResolvedModel } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { comparison, summary } from "./comparison.ts";
@@ -15,8 +14,9 @@ import { type ConfigFile, readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy } from "./evaluate.ts";
 import { wholeNumber } from "./flag_values.ts";
+import { configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
-import { EMBEDDED_POLICY } from "./ppo_trainer.ts";
+import { EMBEDDED_POLICY } from "./open_run.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, loadPrompts } from "./prompts.ts";
 import { latestCheckpoint } from "./run_folder.ts";
@@ -25,6 +25,11 @@ import { addSettings } from "./settings_flags.ts";
 /** How responses are sampled and scored: these a run folder's own `config.json` decides, if no flag does. */
 const SAMPLING: readonly SettingName[] = [
   "reward",
+  "positiveFactor",
+  "negativeFactor",
+  "positiveLabel",
+  "classifiedText",
+  "rewardTimeout",
   "seed",
   "maxLength",
   "maxNewTokens",
@@ -80,7 +85,9 @@ async function main(): Promise<void> {
   using policy = await loadCausalLM(gpu, policyModel.folder);
   say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);
   say(`${config.evalResponses} responses of each, seed ${config.seed}`);
-  const reward = new HeuristicReward();
+  using resources = new DisposableStack();
+  const reward = await configuredReward(config, { gpu, hub, say: hub.say });
+  resources.defer(() => reward[Symbol.dispose]?.());
   const options = { ...config, responses: config.evalResponses };
   const after = await evaluatePolicy({ policy, reference, reward }, prompts, options);
   const before = await evaluatePolicy({ policy: reference, reference, reward }, prompts, options);

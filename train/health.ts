@@ -6,7 +6,7 @@
 import { Gpu, GpuUnavailableError } from "../kernels/runtime/mod.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
-import { EMBEDDED_POLICY } from "./ppo_trainer.ts";
+import { EMBEDDED_POLICY } from "./open_run.ts";
 import { Rng } from "./rng.ts";
 
 /** What one check found. */

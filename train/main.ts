@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { checkpointEvery, progress, showSample, type TrainerCallback } from "./callbacks.ts";
+import { resolve } from "node:path";
+import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
+import { CheckpointKeeper } from "./checkpoint_keeper.ts";
 import { comparison, summary } from "./comparison.ts";
 import type { TrainConfig } from "./config.ts";
 import { readConfigFile } from "./config_file.ts";
@@ -13,29 +15,49 @@ import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, loadPrompts, TRAINING_PROMPTS } from "./prompts.ts";
+import { trainThroughLoss } from "./recovery.ts";
+import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { RunFolder } from "./run_folder.ts";
+import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const given = await settings();
+  const { given, point } = await settings();
   const { say, json } = output(given.json);
   const prompts = given.prompts
     ? await loadPrompts(given.prompts, given.template)
     : TRAINING_PROMPTS;
-  await RunFolder.checkFree(given.out);
+  const goesOn = point?.run !== undefined && resolve(point.run) === resolve(given.out);
+  if (!goesOn) await RunFolder.checkFree(given.out);
   const hub = programHub();
   const model = given.model && (await findModel(given.model, hub)).name;
   const config = { ...given, model }; // a branch on the Hub moves, the run's model does not
 
-  using trainer = await PpoTrainer.create({ ...config, hub });
+  using sentinel = new Sentinel({
+    gpuTimeout: config.gpuTimeout,
+    advice: `go on with --resume ${config.out}, or allow more time with --gpu-timeout`,
+  });
+  using trainers = new DisposableStack();
+  const open = async (checkpoint: string | undefined): Promise<PpoTrainer> => {
+    const options = { ...config, hub, say: hub.say, watcher: sentinel };
+    return trainers.use(
+      checkpoint ? await PpoTrainer.resume(checkpoint, options) : await PpoTrainer.create(options),
+    );
+  };
+  let trainer = await open(point?.checkpoint?.folder);
   const heldOut = config.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   trainer.checkPrompts([...prompts, ...heldOut]);
-  const folder = await RunFolder.create(config.out, config); // from here on only training can fail
+  const begun = trainer.steps;
+  using folder = goesOn // from here on only training can fail
+    ? await RunFolder.reopen(config.out, config, begun)
+    : await RunFolder.create(config.out, config);
+  if (point?.run !== undefined && !goesOn) await folder.copyLines(point.run, begun);
   const { gpu, policy } = trainer;
   const name = config.model || "weights/review-gpt2";
   say(`policy ${name}: ${policy.layout.count} parameters, on ${gpu.description}`);
+  if (point) say(describeResume(trainer, point));
 
   const evaluate = async (when: string): Promise<Evaluation | undefined> => {
     const responses = config.evalResponses;
@@ -43,34 +65,61 @@ async function main(): Promise<void> {
     say(`${when} training: ${responses} responses to held-out prompts`);
     return await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
   };
-  const before = await evaluate("before");
-  const callbacks: TrainerCallback[] = [
-    folder.recorder(),
-    progress(say),
-    { onStepEnd: (_, { metrics }) => json(metrics) },
-  ];
-  const { sampleEvery, saveEvery, steps } = config;
-  if (sampleEvery > 0) callbacks.push(showSample(sampleEvery, say));
-  if (saveEvery > 0) callbacks.push(checkpointEvery(saveEvery, (step) => folder.checkpoint(step)));
-  await trainer.train({ prompts, callbacks });
-  const isSaved = saveEvery > 0 && steps % saveEvery === 0;
-  if (!isSaved) await trainer.save(folder.checkpoint(steps));
+  let before = begun === 0 ? await evaluate("before") : undefined;
+
+  const train = async (trainer: PpoTrainer): Promise<void> => {
+    const keeper = new CheckpointKeeper(folder, config);
+    const callbacks: TrainerCallback[] = [
+      folder.recorder(),
+      progress(say),
+      { onStepEnd: (_, { metrics }) => json(metrics) },
+    ];
+    if (config.sampleEvery > 0) callbacks.push(showSample(config.sampleEvery, say));
+    await trainer.train({ prompts, callbacks: [...callbacks, keeper], signal: sentinel.stop });
+    await keeper.save(trainer);
+  };
+  trainer = await trainThroughLoss(trainer, { folder, train, open, say });
+  if (sentinel.stop.aborted) {
+    say(`stopped after step ${trainer.steps}; to go on: --resume ${folder.path}`);
+    Deno.exitCode = sentinel.status;
+    return;
+  }
 
   const after = await evaluate("after");
+  before ??= after && await trainer.evaluateReference(HELD_OUT_PROMPTS, after.samples.length);
   if (before && after) {
     json({ before: summary(before), after: summary(after) });
     for (const line of ["", ...comparison(before, after)]) say(line);
   }
-  say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(steps)}`);
+  say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
 }
 
-/** Defaults < config file < environment < flags. */
-async function settings(): Promise<TrainConfig> {
+/** Where the run goes on, and what is other than before. */
+function describeResume(
+  { steps, resumes, gpu }: PpoTrainer,
+  { run, checkpoint }: ResumePoint,
+): string {
+  if (!checkpoint) return `${run} has no checkpoint yet: it begins again`;
+  const { changed = {}, adapterBefore } = resumes.at(-1) ?? {};
+  const changes = Object.entries(changed).map(([name, values]) =>
+    `${name} ${values.map((value) => JSON.stringify(value)).join(" -> ")}`
+  );
+  const moved = adapterBefore
+    ? [`the adapter was ${adapterBefore.description}, so numbers round otherwise from here on`]
+    : [];
+  return [`resumed from ${checkpoint.folder} after step ${steps}`, ...changes, ...moved].join("; ");
+}
+
+/** Defaults, or those of the run that is resumed < config file < environment < flags. */
+async function settings(): Promise<{ given: TrainConfig; point: ResumePoint | undefined }> {
   const command = addSettings(
     programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
-      .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it"),
+      .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
+      .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given"),
   ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
-  const { config: path, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
+  const { config: path, resume, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
+  const point = resume === undefined ? undefined : await findResumePoint(resume);
   const file = path === undefined ? undefined : await readConfigFile(path);
-  return resolveConfig({ file, env: Deno.env.toObject(), flags });
+  const env = Deno.env.toObject();
+  return { given: resolveConfig({ resumed: point?.settings, file, env, flags }), point };
 }

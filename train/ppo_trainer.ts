@@ -1,48 +1,57 @@
-import { fileURLToPath } from "node:url";
-import { Gpu } from "../kernels/runtime/mod.ts";
+import { Gpu, type GpuWatcher } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
-import { loadCausalLM } from "../model/gpt2_weights.ts";
-import { HeuristicReward } from "../reward/heuristic.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy, type Evaluation } from "./evaluate.ts";
-import { KlDivergenceController } from "./kl_controller.ts";
+import { type Checkpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { CheckpointError } from "./checkpoint_error.ts";
+import { hashModel, hashTexts } from "./identity.ts";
 import { ppoMetrics } from "./metrics.ts";
-import { findModel } from "./model_source.ts";
-import { AdamW } from "./optimizer.ts";
+import { openRun } from "./open_run.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
-import { Rng } from "./rng.ts";
+import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
 import { maskedRowSums } from "./rows.ts";
+import { adapterOf, checkSameRun, restoreRun, runState } from "./run_state.ts";
 import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
-import { ScoreNormaliser } from "./score_normaliser.ts";
-
-/** Folder of the small policy that comes with the package. */
-export const EMBEDDED_POLICY: string = fileURLToPath(
-  new URL("../weights/review-gpt2", import.meta.url),
-);
+import type { TrainerState } from "./trainer_state.ts";
 
 /** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
 export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> {
-  /** A reward, or the name of one (default `heuristic`). */
+  /** A reward, which the caller disposes of, or the name of one; see `loadReward` (default `heuristic`). */
   reward?: Reward | TrainConfig["reward"];
   /** Where to train (default: the runtime's adapter, which the trainer then closes itself). */
   gpu?: Gpu;
+  /** Hears of every wait for a Gpu that the trainer opens itself. */
+  watcher?: GpuWatcher | undefined;
   /** Where a model that is named by its id on the Hub comes from, and where it is kept. */
   hub?: HubOptions;
+  /** Hears when a reward cannot be used and another scores instead (default: nobody does). */
+  say?: ((line: string) => void) | undefined;
 }
 
 /** How {@linkcode PpoTrainer.train} goes. */
 export interface TrainOptions {
-  /** PPO steps (default: the setting). */
+  /** PPO steps (default: the setting; what is left of it where the run was resumed). */
   steps?: number;
   /** Training prompts, taken in shuffled rounds (default: the built-in set). */
   prompts?: readonly string[];
   callbacks?: readonly TrainerCallback[];
+  /** Ends training after the step in which it is aborted. */
+  signal?: AbortSignal;
+}
+
+/** How {@linkcode PpoTrainer.save} goes. */
+export interface SaveTrainerOptions {
+  /**
+   * Also keep what training goes on from, for {@linkcode PpoTrainer.resume} (default): 8 more bytes a parameter. Without, it
+   * is a model for inference only.
+   */
+  resumable?: boolean;
 }
 
 /**
@@ -61,7 +70,12 @@ export class PpoTrainer implements Disposable {
   episodes = 0;
   #callbacks: readonly TrainerCallback[] = [];
   /** How far training has come in its prompts, so that a second `train` goes on where the first ended. */
-  #batches: { prompts: readonly string[]; sequence: PromptBatches } | undefined;
+  #batches: { prompts: readonly string[]; sequence: PromptBatches; sha256: string } | undefined;
+  /** What the checkpoint that this run was resumed from says to the first `train`. */
+  #resumed: Checkpoint | undefined;
+  #resumes: TrainerState["resumes"] = [];
+  /** Of the reference, which does not change; read when it is first needed. */
+  #referenceHash: string | undefined;
   /** The step at which the learning rate's schedule ends. */
   #scheduledSteps: number;
   readonly #resources: DisposableStack;
@@ -80,43 +94,52 @@ export class PpoTrainer implements Disposable {
    * @throws {GpuUnavailableError} If there is no adapter.
    */
   static async create(options: PpoTrainerOptions = {}): Promise<PpoTrainer> {
-    const { gpu: given, hub = {}, reward: wanted = "heuristic", ...settings } = options;
-    const named = typeof wanted === "string" ? { reward: wanted } : {};
-    const config = resolveConfig({ flags: { ...settings, ...named } });
-    const folder = config.model ? (await findModel(config.model, hub)).folder : EMBEDDED_POLICY;
+    return await PpoTrainer.#open(resolveConfig({ flags: settingsOf(options) }), options);
+  }
+
+  /**
+   * Goes on from a checkpoint as if training had never ended: parameters, moments, random numbers, prompts, KL weight.
+   * On the same adapter the same numbers come out, bit by bit.
+   *
+   * Its reference is the model that the run began with. `train` expects the same prompts, and without `steps` takes what
+   * is left of the setting.
+   *
+   * @param options Settings that are to change; most may not. Whatever was given as a value must be given again.
+   * @throws {CheckpointError} If the checkpoint is not whole, or the reference or the reward is another.
+   * @throws {ConfigError} If a setting may not change.
+   */
+  static async resume(folder: string, options: PpoTrainerOptions = {}): Promise<PpoTrainer> {
+    const checkpoint = await openCheckpoint(folder);
+    const resumed = savedSettings(checkpoint.state.config, folder);
+    const config = resolveConfig({ resumed, flags: settingsOf(options) });
+    const changed = changedSettings(resolveConfig({ resumed }), config);
+    const trainer = await PpoTrainer.#open(config, options);
+    try {
+      trainer.#referenceHash = await checkSameRun(trainer.run, checkpoint);
+      await trainer.#restore(checkpoint, changed);
+    } catch (error) {
+      trainer[Symbol.dispose]();
+      throw error;
+    }
+    return trainer;
+  }
+
+  static async #open(config: TrainConfig, options: PpoTrainerOptions): Promise<PpoTrainer> {
     using resources = new DisposableStack(); // freed here if anything below throws
-    const gpu = given ?? resources.use(await Gpu.open());
-    const policy = resources.use(
-      await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
+    const gpu = options.gpu ?? resources.use(
+      await Gpu.open(options.watcher && { watcher: options.watcher }),
     );
-    const reference = resources.use(await loadCausalLM(gpu, folder));
-    const optimizer = resources.use(
-      new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
-    );
-    const run = {
-      policy,
-      reference,
-      reward: typeof wanted === "string" ? new HeuristicReward() : wanted,
-      scoreNormaliser: new ScoreNormaliser(),
-      optimizer,
-      controller: new KlDivergenceController({
-        kind: config.klController,
-        initialCoef: config.klCoef,
-        target: config.klTarget,
-        factor: config.klFactor,
-        horizon: config.klHorizon,
-        min: config.klMin,
-        max: config.klMax,
-      }),
-      config,
-      rng: new Rng(config.seed, "minibatches"),
-    };
-    return new PpoTrainer(run, gpu, resources.move());
+    return new PpoTrainer(await openRun(gpu, resources, config, options), gpu, resources.move());
   }
 
   /** The settings, resolved. */
   get config(): TrainConfig {
     return this.run.config;
+  }
+
+  /** Where the run was resumed, oldest first, and which settings changed there. */
+  get resumes(): TrainerState["resumes"] {
+    return this.#resumes;
   }
 
   /** The model that is trained. */
@@ -169,26 +192,43 @@ export class PpoTrainer implements Disposable {
    * Trains on shuffled rounds of prompts; `callbacks` hear of later evaluations and checkpoints too.
    *
    * @throws {TokenRowsError} If a prompt is empty or too long, before the first step.
+   * @throws {CheckpointError} If the run was resumed, and began with other prompts.
    */
   async train(
-    { steps, prompts = TRAINING_PROMPTS, callbacks = [] }: TrainOptions = {},
+    { steps, prompts = TRAINING_PROMPTS, callbacks = [], signal }: TrainOptions = {},
   ): Promise<void> {
-    const { batchSize, seed } = this.config;
-    const total = steps ?? this.config.steps;
+    const left = this.config.steps - (this.#resumed?.state.step ?? 0);
+    const total = steps ?? Math.max(0, left);
     this.checkPrompts(prompts);
+    const batches = this.#batchesOf(prompts);
     this.#scheduledSteps = this.steps + total;
     this.#callbacks = callbacks;
-    if (this.#batches?.prompts !== prompts) {
-      this.#batches = { prompts, sequence: new PromptBatches(prompts, { batchSize, seed }) };
-    }
-    const batches = this.#batches.sequence;
+    for (const callback of callbacks) restoreCallback(callback, this.#resumed);
+    this.#resumed = undefined;
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
-    for (let taken = 0; taken < total; taken++) {
+    for (let taken = 0; taken < total && !signal?.aborted; taken++) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
       const stats = await this.#stepOn(batches);
       for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(this);
+  }
+
+  /** The sequence of these prompts, at the place where training is. */
+  #batchesOf(prompts: readonly string[]): PromptBatches {
+    if (this.#batches?.prompts === prompts) return this.#batches.sequence;
+    const sha256 = hashTexts(prompts);
+    const position = this.#resumed?.state.prompts;
+    if (position && position.sha256 !== sha256) {
+      throw new CheckpointError("the prompts are not those that the run began with", {
+        folder: this.#resumed!.folder,
+        remedy: "give the same prompts, or begin a new run with the checkpoint as --model",
+      });
+    }
+    const { batchSize, seed } = this.config;
+    const sequence = new PromptBatches(prompts, { batchSize, seed, ...(position && { position }) });
+    this.#batches = { prompts, sequence, sha256 };
+    return sequence;
   }
 
   /** A step on the next prompts; where it fails, they stay the next ones. */
@@ -217,14 +257,77 @@ export class PpoTrainer implements Disposable {
     return evaluation;
   }
 
-  /** Writes the policy with its value head as a folder that `transformers` loads. */
-  async save(folder: string): Promise<void> {
-    await this.policy.savePretrained(folder);
+  /** What the reference does with prompts, and so what the policy did before its first step. */
+  evaluateReference(prompts: readonly string[], responses: number): Promise<Evaluation> {
+    const { reference } = this.run;
+    return evaluatePolicy({ ...this.run, policy: reference }, prompts, {
+      ...this.config,
+      responses,
+    });
+  }
+
+  /**
+   * Writes a checkpoint: the policy with its value head as a folder that `transformers` loads, and in it what
+   * {@linkcode resume} needs. It appears whole or not at all.
+   *
+   * @throws {CheckpointError} If the file system does not take it.
+   */
+  async save(folder: string, { resumable = true }: SaveTrainerOptions = {}): Promise<void> {
+    const { policy, optimizer } = this.run;
+    if (resumable) await writeCheckpoint(folder, { policy, optimizer, state: await this.#state() });
+    else await policy.savePretrained(folder);
     for (const callback of this.#callbacks) await callback.onCheckpoint?.(this, folder);
+  }
+
+  async #state(): Promise<Omit<TrainerState, "format" | "version">> {
+    const { prompts = null, callbacks = {} } = this.#resumed?.state ?? {};
+    return {
+      step: this.steps,
+      episodes: this.episodes,
+      scheduledSteps: this.#scheduledSteps,
+      ...await runState(this.run),
+      prompts: this.#batches
+        ? { sha256: this.#batches.sha256, ...this.#batches.sequence.position }
+        : prompts,
+      callbacks: {
+        ...callbacks,
+        ...Object.fromEntries(
+          this.#callbacks.filter(({ name, state }) => name && state)
+            .map((callback) => [callback.name, callback.state!()]),
+        ),
+      },
+      reference: this.#referenceHash ??= await hashModel(this.run.reference),
+      resumes: this.#resumes,
+    };
+  }
+
+  async #restore(checkpoint: Checkpoint, changed: ChangedSettings): Promise<void> {
+    const { state } = checkpoint;
+    await restoreRun(this.run, checkpoint);
+    this.steps = state.step;
+    this.episodes = state.episodes;
+    this.#scheduledSteps = "steps" in changed ? this.config.steps : state.scheduledSteps;
+    this.#batches = undefined;
+    this.#resumed = checkpoint;
+    const moved = JSON.stringify(adapterOf(this.gpu)) !== JSON.stringify(state.adapter);
+    const adapterBefore = moved ? { adapterBefore: state.adapter } : {};
+    this.#resumes = [...state.resumes, { step: state.step, changed, ...adapterBefore }];
   }
 
   /** Frees the models and, if the trainer opened it, the Gpu. */
   [Symbol.dispose](): void {
     this.#resources.dispose();
   }
+}
+
+/** The settings among options, the name of a reward included. */
+function settingsOf(
+  { gpu: _, watcher: __, hub: ___, say: ____, reward, ...settings }: PpoTrainerOptions,
+) {
+  return { ...settings, ...(typeof reward === "string" && { reward }) };
+}
+
+function restoreCallback(callback: TrainerCallback, resumed: Checkpoint | undefined): void {
+  const memory = callback.name && resumed?.state.callbacks[callback.name];
+  if (memory !== undefined) callback.restore?.(memory);
 }

@@ -2,7 +2,9 @@ import { join, relative } from "node:path";
 import { writeFileAtomic } from "../weights/atomic.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
+import { cutLines } from "./line_files.ts";
 import { MetricsWriter } from "./metrics_writer.ts";
+import { isSystemError } from "./system_error.ts";
 
 /** A folder that cannot take a run, or does not hold one. */
 export class RunFolderError extends Error {
@@ -10,13 +12,30 @@ export class RunFolderError extends Error {
 }
 
 const CONFIG = "config.json";
-const LATEST = "latest";
+const CHECKPOINTS = "checkpoints";
+const LOCK = ".lock";
 
-/** The folder of one training run: its configuration, metrics, samples and checkpoints. */
-export class RunFolder {
+/** Files with one JSON object a line, each of which has its `step`. */
+const LINE_FILES = ["metrics.jsonl", "samples.jsonl", "events.jsonl"];
+
+/** A file that names one of the checkpoints. */
+type Pointer = "latest" | "best";
+
+/** A checkpoint of a run, whole or not. */
+export interface RunCheckpoint {
+  step: number;
+  folder: string;
+}
+
+/**
+ * The folder of one training run: its configuration, metrics, samples and checkpoints.
+ *
+ * While it is open no other process can train into it. Dispose of it when done.
+ */
+export class RunFolder implements Disposable {
   readonly #writer: MetricsWriter;
 
-  private constructor(readonly path: string) {
+  private constructor(readonly path: string, readonly lock: Deno.FsFile) {
     const append = (name: string) => (text: string) =>
       Deno.writeTextFile(join(path, name), text, { append: true });
     this.#writer = new MetricsWriter({
@@ -45,7 +64,7 @@ export class RunFolder {
   static async create(path: string, config: TrainConfig): Promise<RunFolder> {
     await RunFolder.checkFree(path);
     try {
-      await Deno.mkdir(join(path, "checkpoints"), { recursive: true });
+      await Deno.mkdir(join(path, CHECKPOINTS), { recursive: true });
     } catch (cause) {
       throw new RunFolderError(
         `Cannot make the run folder ${path}: ${
@@ -54,34 +73,185 @@ export class RunFolder {
         { cause },
       );
     }
-    await writeFileAtomic(join(path, CONFIG), JSON.stringify(config, null, 2) + "\n");
-    return new RunFolder(path);
+    const lock = await lockRun(path);
+    try {
+      await RunFolder.checkFree(path); // of two that start together, the second sees the first's
+      await writeConfig(path, config);
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+    return new RunFolder(path, lock);
+  }
+
+  /**
+   * Opens the folder of a run that goes on after `step`, which becomes its last one: lines of later steps, later
+   * checkpoints and what a killed program left half written are removed. `config.json` is written anew.
+   *
+   * @throws {RunFolderError} If another process is training into it, or it cannot be written.
+   */
+  static async reopen(path: string, config: TrainConfig, step: number): Promise<RunFolder> {
+    const lock = await lockRun(path);
+    const folder = new RunFolder(path, lock);
+    try {
+      await folder.cutBack(step);
+      await writeConfig(path, config);
+    } catch (error) {
+      lock.close();
+      throw error;
+    }
+    return folder;
   }
 
   /** Where the checkpoint after a step lies. */
   checkpoint(step: number): string {
-    return join(this.path, "checkpoints", `step-${String(step).padStart(6, "0")}`);
+    return join(this.path, CHECKPOINTS, `step-${String(step).padStart(6, "0")}`);
   }
 
-  /** Appends the metrics and samples of every step, and notes the newest checkpoint in `latest`. */
+  /** Appends the metrics and samples of every step. */
   recorder(): TrainerCallback {
-    return {
-      onStepEnd: (_, stats: PpoStats) => this.#record(stats),
-      onCheckpoint: (_, folder) =>
-        writeFileAtomic(join(this.path, LATEST), relative(this.path, folder) + "\n"),
-    };
+    return { onStepEnd: (_, stats: PpoStats) => this.#record(stats) };
+  }
+
+  /** Forces the metrics and samples that were written to the disk. */
+  async sync(): Promise<void> {
+    for (const name of LINE_FILES) {
+      try {
+        using file = await Deno.open(join(this.path, name), { append: true });
+        await file.sync();
+      } catch (error) {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      }
+    }
+  }
+
+  /** Makes `latest` or `best` name the checkpoint after a step. */
+  async point(pointer: Pointer, step: number): Promise<void> {
+    const target = relative(this.path, this.checkpoint(step));
+    await writeFileAtomic(join(this.path, pointer), target + "\n");
+  }
+
+  /** Removes all checkpoints but the `keep` newest and the best; none where `keep` is 0. */
+  async prune(keep: number): Promise<void> {
+    if (keep === 0) return;
+    const best = await pointed(this.path, "best");
+    for (const { folder } of (await listCheckpoints(this.path)).slice(0, -keep)) {
+      if (folder !== best) await removeCheckpoint(folder);
+    }
+  }
+
+  /** Removes what came after a step, so that the run can go on from there. */
+  async cutBack(step: number): Promise<void> {
+    await removeLeftovers(join(this.path, CHECKPOINTS));
+    const later = (await listCheckpoints(this.path)).filter((checkpoint) => checkpoint.step > step);
+    // The newest first: killed in between, the run still ends with a checkpoint that has its lines.
+    for (const { folder } of later.reverse()) await removeCheckpoint(folder);
+    for (const name of LINE_FILES) await cutLines(join(this.path, name), step);
+    const left = await listCheckpoints(this.path);
+    for (const pointer of ["latest", "best"] as const) {
+      const target = await pointed(this.path, pointer);
+      if (left.some(({ folder }) => folder === target)) continue;
+      if (pointer === "latest" && left.length > 0) await this.point(pointer, left.at(-1)!.step);
+      else if (target !== undefined) await Deno.remove(join(this.path, pointer));
+    }
+  }
+
+  /** Takes over the lines of another run up to a step. */
+  async copyLines(run: string, step: number): Promise<void> {
+    for (const name of LINE_FILES) {
+      const text = await readIfPresent(join(run, name));
+      if (text === undefined) continue;
+      await Deno.writeTextFile(join(this.path, name), text);
+      await cutLines(join(this.path, name), step);
+    }
   }
 
   async #record({ metrics, samples }: PpoStats): Promise<void> {
-    await this.#writer.writeMetrics(metrics);
-    await this.#writer.writeSamples(samples);
+    try {
+      await this.#writer.writeMetrics(metrics);
+      await this.#writer.writeSamples(samples);
+    } catch (cause) {
+      if (!isSystemError(cause)) throw cause;
+      throw new RunFolderError(
+        `Cannot write the metrics of step ${metrics.step}: ${cause.message}`,
+        {
+          cause,
+        },
+      );
+    }
+  }
+
+  /** Lets other processes train into the folder. */
+  [Symbol.dispose](): void {
+    this.lock.close();
   }
 }
 
+/** The checkpoints of a run folder by their names, oldest first; whether they are whole is not looked at. */
+export async function listCheckpoints(path: string): Promise<RunCheckpoint[]> {
+  const found: RunCheckpoint[] = [];
+  try {
+    for await (const { name, isDirectory } of Deno.readDir(join(path, CHECKPOINTS))) {
+      const [, step] = name.match(/^step-(\d{6,})$/) ?? [];
+      if (isDirectory && step) {
+        found.push({ step: Number(step), folder: join(path, CHECKPOINTS, name) });
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found.sort((a, b) => a.step - b.step);
+}
+
 /** The newest checkpoint of a run folder; undefined where the folder holds no run, or no checkpoint yet. */
-export async function latestCheckpoint(path: string): Promise<string | undefined> {
-  const latest = await readIfPresent(join(path, LATEST));
-  return latest === undefined ? undefined : join(path, latest.trim());
+export function latestCheckpoint(path: string): Promise<string | undefined> {
+  return pointed(path, "latest");
+}
+
+/** The best checkpoint of a run folder; undefined where there is none yet. */
+export function bestCheckpoint(path: string): Promise<string | undefined> {
+  return pointed(path, "best");
+}
+
+async function pointed(path: string, pointer: Pointer): Promise<string | undefined> {
+  const target = await readIfPresent(join(path, pointer));
+  return target === undefined ? undefined : join(path, target.trim());
+}
+
+/** In one act, so that a kill leaves no half of a checkpoint under its name. */
+async function removeCheckpoint(folder: string): Promise<void> {
+  const hidden = folder.replace(/([^/\\]+)$/, ".$1.old");
+  await Deno.rename(folder, hidden);
+  await Deno.remove(hidden, { recursive: true });
+}
+
+/** What a killed program was writing or removing. */
+async function removeLeftovers(checkpoints: string): Promise<void> {
+  for await (const { name } of Deno.readDir(checkpoints)) {
+    if (/^\..*\.(tmp|old)$/.test(name)) {
+      await Deno.remove(join(checkpoints, name), { recursive: true });
+    }
+  }
+}
+
+/** Holds the run until the file is closed, or the process is gone. */
+async function lockRun(path: string): Promise<Deno.FsFile> {
+  const file = await Deno.open(join(path, LOCK), { write: true, create: true });
+  let held = true;
+  try {
+    held = await file.tryLock(true);
+  } catch (error) {
+    if (!isSystemError(error)) throw error; // some network file systems have no locks
+  }
+  if (held) return file;
+  file.close();
+  throw new RunFolderError(
+    `Cannot train into ${path}: another process is training there; choose another folder with --out`,
+  );
+}
+
+function writeConfig(path: string, config: TrainConfig): Promise<void> {
+  return writeFileAtomic(join(path, CONFIG), JSON.stringify(config, null, 2) + "\n");
 }
 
 async function readIfPresent(path: string): Promise<string | undefined> {

@@ -52,6 +52,8 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
     await t.step("the folder: settings, metrics, samples, checkpoint", async () => {
       const run = `${folder}/a`;
       assertEquals((await listTree(run)).filter((path) => !path.startsWith("checkpoints/")), [
+        ".lock",
+        "best",
         "config.json",
         "latest",
         "metrics.jsonl",
@@ -81,8 +83,10 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
         "step-000002/config.json",
         "step-000002/generation_config.json",
         "step-000002/model.safetensors",
+        "step-000002/optimizer.safetensors",
         "step-000002/tokenizer.json",
         "step-000002/tokenizer_config.json",
+        "step-000002/trainer_state.json",
       ]);
     });
 

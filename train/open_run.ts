@@ -1,0 +1,60 @@
+import { fileURLToPath } from "node:url";
+import type { Gpu } from "../kernels/runtime/mod.ts";
+import { loadCausalLM } from "../model/gpt2_weights.ts";
+import type { TrainConfig } from "./config.ts";
+import { KlDivergenceController } from "./kl_controller.ts";
+import { configuredReward } from "./load_reward.ts";
+import { findModel } from "./model_source.ts";
+import { AdamW } from "./optimizer.ts";
+import type { PpoRun } from "./ppo.ts";
+import type { PpoTrainerOptions } from "./ppo_trainer.ts";
+import { Rng } from "./rng.ts";
+import { ScoreNormaliser } from "./score_normaliser.ts";
+
+/** Folder of the small policy that comes with the package. */
+export const EMBEDDED_POLICY: string = fileURLToPath(
+  new URL("../weights/review-gpt2", import.meta.url),
+);
+
+/**
+ * Everything that a PPO step works on, made from settings: policy and reference loaded, the rest at its beginning.
+ *
+ * @param resources Takes over what has to be freed.
+ */
+export async function openRun(
+  gpu: Gpu,
+  resources: DisposableStack,
+  config: TrainConfig,
+  { hub = {}, reward: given, say }: Pick<PpoTrainerOptions, "hub" | "reward" | "say">,
+): Promise<PpoRun> {
+  const reward = typeof given === "object"
+    ? given
+    : await configuredReward(config, { gpu, hub, say });
+  if (reward !== given) resources.defer(() => reward[Symbol.dispose]?.());
+  const folder = config.model ? (await findModel(config.model, hub)).folder : EMBEDDED_POLICY;
+  const policy = resources.use(
+    await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
+  );
+  const reference = resources.use(await loadCausalLM(gpu, folder));
+  const optimizer = resources.use(
+    new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
+  );
+  return {
+    policy,
+    reference,
+    reward,
+    scoreNormaliser: new ScoreNormaliser(),
+    optimizer,
+    controller: new KlDivergenceController({
+      kind: config.klController,
+      initialCoef: config.klCoef,
+      target: config.klTarget,
+      factor: config.klFactor,
+      horizon: config.klHorizon,
+      min: config.klMin,
+      max: config.klMax,
+    }),
+    config,
+    rng: new Rng(config.seed, "minibatches"),
+  };
+}
