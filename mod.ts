@@ -128,6 +128,8 @@ export {
   showSample,
   type TrainerCallback,
 } from "./train/callbacks.ts";
+export { type Checkpoint, openCheckpoint } from "./train/checkpoint.ts";
+export { CheckpointError } from "./train/checkpoint_error.ts";
 export { comparison, type ComparisonOptions } from "./train/comparison.ts";
 export { ConfigError, type SettingName, type TrainConfig } from "./train/config.ts";
 export { type ConfigEntry, type ConfigFile, readConfigFile } from "./train/config_file.ts";
@@ -158,7 +160,12 @@ export {
 export type { SampleRecord } from "./train/metrics_writer.ts";
 export { AdamW, type AdamWOptions } from "./train/optimizer.ts";
 export { type PpoRun, type PpoStep, ppoStep } from "./train/ppo.ts";
-export { PpoTrainer, type PpoTrainerOptions, type TrainOptions } from "./train/ppo_trainer.ts";
+export {
+  PpoTrainer,
+  type PpoTrainerOptions,
+  type SaveTrainerOptions,
+  type TrainOptions,
+} from "./train/ppo_trainer.ts";
 export { HELD_OUT_PROMPTS, loadPrompts, PromptError, TRAINING_PROMPTS } from "./train/prompts.ts";
 export {
   encodeRecords,
@@ -203,4 +210,5 @@ export {
 export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.ts";
 export { TemplateError } from "./train/template.ts";
 export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";
+export { STATE_VERSION, type TrainerState } from "./train/trainer_state.ts";
 export { whiten, type WhitenOptions } from "./train/whiten.ts";

@@ -96,7 +96,7 @@ async function main(): Promise<void> {
 
 /** Where the run goes on, and what is other than before. */
 function describeResume(
-  { steps, resumes, gpu }: PpoTrainer,
+  { steps, resumes }: PpoTrainer,
   { run, checkpoint }: ResumePoint,
 ): string {
   if (!checkpoint) return `${run} has no checkpoint yet: it begins again`;
