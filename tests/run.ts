@@ -31,6 +31,16 @@ const PERMISSIONS = [
 /** Dawn, the second compiler, is a native library with a lock file of its own. */
 const FOR_DAWN = ["--config=tests/dawn/deno.json", "--no-prompt", "--allow-read", "--allow-ffi"];
 
+/** The browser's driver has a lock file of its own too. */
+const FOR_BROWSER = [
+  "--config=tests/browser/deno.json",
+  ...PERMISSIONS.filter((permission) => !permission.startsWith("--allow-run")),
+  "--allow-run", // the browser and the project's programs
+];
+
+/** Folders that run with another configuration. */
+const SPECIAL: Record<string, string[]> = { dawn: FOR_DAWN, browser: FOR_BROWSER };
+
 interface Counts {
   passed: number;
   failed: number;
@@ -102,7 +112,7 @@ if (selected.length === 0) {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 for (const [group, files = []] of Object.entries(Object.groupBy(selected, groupOf))) {
-  const settings = group === "dawn" ? FOR_DAWN : PERMISSIONS;
+  const settings = SPECIAL[group] ?? PERMISSIONS;
   const passes = [{ name: group, env: {} }];
   if (TWICE.includes(group)) {
     passes.push({ name: `${group}, without subgroups`, env: WITHOUT_SUBGROUPS });

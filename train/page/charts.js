@@ -7,10 +7,34 @@
 "use strict";
 
 /** Okabe and Ito's colours, told apart by the colour-blind too; the first is read from the page. */
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c8c8c"];
+const COLOURS = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#e69f00",
+  "#56b4e9",
+  "#8c8c8c",
+];
 
 /** Distances between the marks of the step axis. */
-const WHOLE_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000];
+const WHOLE_STEPS = [
+  1,
+  2,
+  5,
+  10,
+  20,
+  50,
+  100,
+  200,
+  500,
+  1000,
+  2000,
+  5000,
+  10000,
+  20000,
+  50000,
+];
 
 const CHARTS = [
   {
@@ -39,7 +63,11 @@ const CHARTS = [
       "ppo/loss/total": "total",
     },
   },
-  { title: "Entropy", unit: "nats", series: { "ppo/policy/entropy": "entropy" } },
+  {
+    title: "Entropy",
+    unit: "nats",
+    series: { "ppo/policy/entropy": "entropy" },
+  },
   {
     title: "Clipped share of tokens",
     unit: "share",
@@ -55,13 +83,21 @@ const CHARTS = [
     unit: "share",
     series: { "critic/vf_explained_var": "explained" },
   },
-  { title: "Gradient norm", unit: "before clipping", series: { "ppo/grad_norm": "norm" } },
+  {
+    title: "Gradient norm",
+    unit: "before clipping",
+    series: { "ppo/grad_norm": "norm" },
+  },
   {
     title: "Length of responses",
     unit: "tokens",
     series: { "tokens/responses_len_mean": "mean" },
   },
-  { title: "Speed", unit: "tokens/s", series: { "perf/tokens_per_second": "generated" } },
+  {
+    title: "Speed",
+    unit: "tokens/s",
+    series: { "perf/tokens_per_second": "generated" },
+  },
   {
     title: "Time of a step by phase",
     unit: "seconds",
@@ -114,20 +150,32 @@ function drawFigure(figure, runs) {
   const measured = series.filter(({ points }) => points.size > 0);
   figure.figure.hidden = measured.length === 0;
   if (measured.length === 0) return;
-  const steps = [...new Set(runs.flatMap(({ metrics }) => metrics.map(({ step }) => step)))];
+  const steps = [
+    ...new Set(runs.flatMap(({ metrics }) => metrics.map(({ step }) => step))),
+  ];
   steps.sort((a, b) => a - b);
-  const data = [steps, ...measured.map(({ points }) => steps.map((step) => points.get(step)))];
+  const data = [
+    steps,
+    ...measured.map(({ points }) => steps.map((step) => points.get(step))),
+  ];
   plot.setAttribute("aria-label", describe(chart, measured, steps));
   const shape = measured.map(({ label }) => label).join() + plot.clientWidth;
   if (figure.uplot && figure.shape === shape) return figure.uplot.setData(data);
   figure.uplot?.destroy();
   figure.shape = shape;
-  figure.uplot = new uPlot(options(chart, measured, plot.clientWidth), data, plot);
+  figure.uplot = new uPlot(
+    options(chart, measured, plot.clientWidth),
+    data,
+    plot,
+  );
 }
 
 /** The lines of a run in a chart. Where runs are compared, only the first one of each. */
 function seriesOf(chart, { name, metrics, settings }, compared) {
-  const series = Object.entries(chart.series).map(([metric, label]) => ({ metric, label }));
+  const series = Object.entries(chart.series).map(([metric, label]) => ({
+    metric,
+    label,
+  }));
   for (const metric of chart.parts ? Object.keys(metrics.at(-1) ?? {}) : []) {
     const part = metric.match(chart.parts);
     if (part) series.push({ metric, label: part[1] });
@@ -135,14 +183,24 @@ function seriesOf(chart, { name, metrics, settings }, compared) {
   for (const [metric, label] of Object.entries(chart.right?.series ?? {})) {
     series.push({ metric, label, right: true });
   }
-  const drawn = series.map((line) => ({ ...line, points: pointsOf(metrics, line.metric) }));
+  const drawn = series.map((line) => ({
+    ...line,
+    points: pointsOf(metrics, line.metric),
+  }));
   if (compared) {
-    return drawn.slice(0, 1).map((line) => ({ ...line, label: `${name}: ${line.label}` }));
+    return drawn.slice(0, 1).map((line) => ({
+      ...line,
+      label: `${name}: ${line.label}`,
+    }));
   }
-  const constant = Object.entries(chart.lines?.(settings) ?? {}).map(([label, value]) => ({
+  const constant = Object.entries(chart.lines?.(settings) ?? {}).map((
+    [label, value],
+  ) => ({
     label,
     dashed: true,
-    points: new Map(Number.isFinite(value) ? metrics.map(({ step }) => [step, value]) : []),
+    points: new Map(
+      Number.isFinite(value) ? metrics.map(({ step }) => [step, value]) : [],
+    ),
   }));
   return [...drawn, ...constant];
 }
@@ -156,7 +214,11 @@ function pointsOf(metrics, name) {
 function options(chart, series, width) {
   const style = getComputedStyle(document.documentElement);
   const [text, grid] = ["--text", "--line"].map((name) => style.getPropertyValue(name));
-  const axis = { stroke: text, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid } };
+  const axis = {
+    stroke: text,
+    grid: { stroke: grid, width: 1 },
+    ticks: { stroke: grid },
+  };
   const lines = series.map(({ label, right, dashed }, i) => ({
     label,
     scale: right ? "right" : "y",
@@ -168,7 +230,14 @@ function options(chart, series, width) {
     value: (_, value) => format(value),
   }));
   const values = (_, splits) => splits.map(format);
-  const right = { ...axis, scale: "right", side: 1, grid: { show: false }, size: 60, values };
+  const right = {
+    ...axis,
+    scale: "right",
+    side: 1,
+    grid: { show: false },
+    size: 60,
+    values,
+  };
   return {
     width,
     height: 220,

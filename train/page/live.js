@@ -8,7 +8,8 @@
 const byId = (id) => document.getElementById(id);
 
 /** The token came after the address's `#`; it stays in this tab and leaves the address bar. */
-const token = location.hash.slice(1) || sessionStorage.getItem("kl-guard-token") || "";
+const token = location.hash.slice(1) ||
+  sessionStorage.getItem("kl-guard-token") || "";
 if (token) sessionStorage.setItem("kl-guard-token", token);
 history.replaceState(null, "", location.pathname);
 
@@ -20,10 +21,10 @@ let drawing = false;
 function drawSoon() {
   if (drawing) return;
   drawing = true;
-  requestAnimationFrame(() => {
+  setTimeout(() => { // not an animation frame, which never comes while the page is in the background
     drawing = false;
     draw([run]);
-  });
+  }, 50);
 }
 
 function element(tag, text, className = "") {
@@ -73,24 +74,45 @@ const handlers = {
     byId("guard").append(element("li", `step ${step}: ${message}`));
   },
   state({ state }) {
-    const { phase, step, totalSteps, beta, klTarget, learningRate, checkpoint, problem } = state;
+    const {
+      phase,
+      step,
+      totalSteps,
+      beta,
+      klTarget,
+      learningRate,
+      checkpoint,
+      problem,
+    } = state;
     byId("status").textContent = `${phase}, step ${step} of ${totalSteps}` +
       (checkpoint ? `, saved in ${checkpoint}` : "");
     if (token) byId("problem").textContent = problem ?? "";
-    const values = { "set-beta": beta, "set-target": klTarget, "set-learning-rate": learningRate };
+    const values = {
+      "set-beta": beta,
+      "set-target": klTarget,
+      "set-learning-rate": learningRate,
+    };
     for (const [name, value] of Object.entries(values)) {
       const input = document.querySelector(`form[data-do="${name}"] input`);
-      if (input !== document.activeElement) input.value = Number(value.toPrecision(4));
+      if (input !== document.activeElement) {
+        input.value = Number(value.toPrecision(4));
+      }
     }
   },
   answer({ prompt, policy, reference, step }) {
     const box = element("div", "", "response");
     const line = (label, text) => {
       const row = element("div", "");
-      row.append(element("span", `${label} `, "muted"), element("span", prompt + text));
+      row.append(
+        element("span", `${label} `, "muted"),
+        element("span", prompt + text),
+      );
       return row;
     };
-    box.append(line(`policy after step ${step}:`, policy), line("reference:", reference));
+    box.append(
+      line(`policy after step ${step}:`, policy),
+      line("reference:", reference),
+    );
     byId("answers").prepend(box);
   },
 };
@@ -104,7 +126,10 @@ events.addEventListener("error", () => {
 });
 
 async function send(command) {
-  const headers = { "content-type": "application/json", "x-kl-guard-token": token };
+  const headers = {
+    "content-type": "application/json",
+    "x-kl-guard-token": token,
+  };
   try {
     const response = await fetch("/command", {
       method: "POST",
