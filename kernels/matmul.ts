@@ -11,7 +11,7 @@ import {
   type Pass,
   ShapeError,
   show,
-  type Tensor,
+  Tensor,
 } from "./runtime/mod.ts";
 
 const tiled = kernel({
@@ -64,7 +64,14 @@ export interface MatmulOptions {
 export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOptions = {}): void {
   const { a, b, out, bias, residual, preactivation } = tensors;
   const { layout = "nn", activation, accumulate = false, scale = 1 } = options;
-  const params = { ...checkedSizes(tensors, layout), scale };
+  const [placedA, placedB, placedOut] = [a, b, out].map(place);
+  const params = {
+    ...checkedSizes(tensors, layout),
+    aOffset: placedA.offset,
+    bOffset: placedB.offset,
+    outOffset: placedOut.offset,
+    scale,
+  };
   if ((accumulate || scale !== 1) && (bias || residual || preactivation || activation)) {
     throw new ShapeError(
       "Cannot run matmul: accumulate and scale go with a plain product; leave out bias, residual and activation",
@@ -77,7 +84,14 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
     ACTIVATION: activation === undefined ? 0 : activation === "gelu_new" ? 1 : 2,
     ACCUMULATE: Number(accumulate),
   };
-  const bound = { a, b, bias, residual, out, preactivation };
+  const bound = {
+    a: placedA.tensor,
+    b: placedB.tensor,
+    bias,
+    residual,
+    out: placedOut.tensor,
+    preactivation,
+  };
   const { rows, columns } = params;
   if (fitsTiles(pass.gpu, layout, params)) {
     const lanes = pass.gpu.subgroupSize;
@@ -104,7 +118,22 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
   }
 }
 
-type Sizes = Record<Exclude<keyof typeof PARAMS, "scale">, number>;
+/** Bindings begin at a multiple of so many bytes, whatever the adapter. */
+const ALIGNMENT = 256;
+
+/** A tensor to bind, and how many of its elements come before those of `tensor`, a view that may begin anywhere. */
+function place(tensor: Tensor): { tensor: Tensor; offset: number } {
+  const before = tensor.offset % ALIGNMENT;
+  if (before === 0) return { tensor, offset: 0 };
+  const flat = [(before + tensor.bytes) / 4];
+  return {
+    tensor: new Tensor(tensor.storage, tensor.offset - before, flat, "f32"),
+    offset: before / 4,
+  };
+}
+
+type Params = Record<keyof typeof PARAMS, number>;
+type Sizes = Omit<Params, "aOffset" | "bOffset" | "outOffset" | "scale">;
 
 function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
   const { a, b, out, bias, residual, preactivation } = tensors;
@@ -139,9 +168,10 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
 }
 
 /** Tiles load and store vectors of four, and pay on adapters without fast workgroup memory only. */
-function fitsTiles(gpu: Gpu, layout: Layout, sizes: Sizes): boolean {
-  const { rows, columns, depth, aStride, bStride, outStride } = sizes;
-  const vectors = [columns, aStride, bStride, outStride, layout === "tn" ? rows : depth];
+function fitsTiles(gpu: Gpu, layout: Layout, params: Params): boolean {
+  const { rows, columns, depth, aStride, bStride, outStride } = params;
+  const strides = [aStride, bStride, outStride, params.aOffset, params.bOffset, params.outOffset];
+  const vectors = [columns, ...strides, layout === "tn" ? rows : depth];
   return gpu.software && gpu.subgroupSize >= 4 && gpu.subgroupSize <= 32 &&
     vectors.every((size) => size % 4 === 0);
 }

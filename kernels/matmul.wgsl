@@ -8,6 +8,9 @@ struct Params {
   a_stride: u32, // elements from row to row
   b_stride: u32,
   out_stride: u32,
+  a_offset: u32, // elements before the first
+  b_offset: u32,
+  out_offset: u32,
   scale: f32, // of the product; 1 where a bias is added
 }
 
@@ -72,7 +75,8 @@ fn matmul(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_id) loca
 fn load_a(row: u32, k: u32) -> vec4f {
   if (k >= params.depth || row >= params.rows) { return vec4f(); }
   let rows = min(vec4u(row, row + 1, row + 2, row + 3), vec4u(params.rows - 1)); // repeats are never stored
-  let at = select(rows * params.a_stride + k, k * params.a_stride + rows, vec4<bool>(A_TRANSPOSED));
+  let at = params.a_offset +
+    select(rows * params.a_stride + k, k * params.a_stride + rows, vec4<bool>(A_TRANSPOSED));
   return vec4f(a[at.x], a[at.y], a[at.z], a[at.w]);
 }
 
@@ -80,7 +84,8 @@ fn load_a(row: u32, k: u32) -> vec4f {
 fn load_b(k: u32, column: u32) -> vec4f {
   if (k >= params.depth || column >= params.columns) { return vec4f(); }
   let columns = min(vec4u(column, column + 1, column + 2, column + 3), vec4u(params.columns - 1));
-  let at = select(k * params.b_stride + columns, columns * params.b_stride + k, vec4<bool>(B_TRANSPOSED));
+  let at = params.b_offset +
+    select(k * params.b_stride + columns, columns * params.b_stride + k, vec4<bool>(B_TRANSPOSED));
   return vec4f(b[at.x], b[at.y], b[at.z], b[at.w]);
 }
 
@@ -93,7 +98,7 @@ fn finish_row(row: u32, column: u32, sum: vec4f) {
 
 fn finish(row: u32, column: u32, sum: f32) {
   let at = row * params.columns + column;
-  let out_at = row * params.out_stride + column;
+  let out_at = params.out_offset + row * params.out_stride + column;
   var value = params.scale * sum;
   if (HAS_BIAS) { value += bias[column]; }
   if (HAS_PREACTIVATION) { preactivation[at] = value; }

@@ -23,7 +23,10 @@ export const BINDINGS = {
   preactivation: "write?",
 } as const;
 
-/** The product is (rows, columns), a sum over depth times `scale`; the strides are elements from row to row. */
+/**
+ * The product is (rows, columns), a sum over depth times `scale`. The strides are elements from row to row, the
+ * offsets those before the first.
+ */
 export const PARAMS = {
   rows: "u32",
   columns: "u32",
@@ -31,6 +34,9 @@ export const PARAMS = {
   aStride: "u32",
   bStride: "u32",
   outStride: "u32",
+  aOffset: "u32",
+  bOffset: "u32",
+  outOffset: "u32",
   scale: "f32",
 } as const;
 
@@ -41,7 +47,7 @@ const kernels = new Map<string, MatmulKernel>();
 /**
  * The kernel of one layout whose workgroups compute `height` rows of `4 * lanes` columns.
  *
- * Columns and strides must be multiples of 4, and so must depth, or for `tn` rows instead. A row of the product is the same bits
+ * Columns, strides and offsets must be multiples of 4, and so must depth, or for `tn` rows instead. A row of the product is the same bits
  * whatever the height: every element is summed over depth in order.
  *
  * @param lanes The adapter's subgroup size, which is the workgroup's.
@@ -90,7 +96,10 @@ function plainA(height: number, lanes: number): OperandA {
   return {
     setup: each(
       count,
-      (r) => `  var a_at_${r} = min(first_row + ${r * lanes} + lane, params.rows - 1) * a_step;`,
+      (r) =>
+        `  var a_at_${r} = min(first_row + ${
+          r * lanes
+        } + lane, params.rows - 1) * a_step + a_start;`,
     ),
     load: each(count, (r) => `    let a_${r} = a[a_at_${r}];`),
     advance: each(count, (r) => `    a_at_${r} += 1;`),
@@ -101,7 +110,7 @@ function plainA(height: number, lanes: number): OperandA {
 /** A transposed: lane `l` loads four rows at each of four k; `raggedB` has the zeros for those beyond depth. */
 function transposedA(): OperandA {
   return {
-    setup: "  let a_at = min(first_row / 4 + lane, params.rows / 4 - 1);",
+    setup: "  let a_at = min(first_row / 4 + lane, params.rows / 4 - 1) + a_start;",
     load: each(4, (q) => `    let a_${q} = a[a_at + min(k + ${q}, params.depth - 1) * a_step];`),
     advance: "",
     element: (i, q) => `a_${q}[${i % 4}], ${Math.floor(i / 4)}u`,
@@ -111,7 +120,7 @@ function transposedA(): OperandA {
 /** B as it lies: four columns at each of four k. */
 function plainB(): Operand {
   return {
-    setup: "  var b_at = near_column;",
+    setup: "  var b_at = near_column + b_start;",
     load: each(4, (q) => `    let b_${q} = b[b_at + ${q} * b_step];`),
     advance: "    b_at += 4 * b_step;",
   };
@@ -122,7 +131,7 @@ function raggedB(): Operand {
   return {
     setup: "",
     load: each(4, (q) => {
-      const at = `near_column + min(k + ${q}, params.depth - 1) * b_step`;
+      const at = `b_start + near_column + min(k + ${q}, params.depth - 1) * b_step`;
       return `    let b_${q} = select(vec4f(), b[${at}], k + ${q} < params.depth);`;
     }),
     advance: "",
@@ -132,7 +141,7 @@ function raggedB(): Operand {
 /** B transposed: four k of each of four columns, turned; a turn costs nothing where lanes are vectors. */
 function transposedB(): Operand {
   return {
-    setup: each(4, (j) => `  var b_at_${j} = (4 * near_column + ${j}) * b_step;`),
+    setup: each(4, (j) => `  var b_at_${j} = (4 * near_column + ${j}) * b_step + b_start;`),
     load: [
       each(4, (j) => `    let t_${j} = b[b_at_${j}];`),
       each(4, (q) => `    let b_${q} = vec4f(t_0[${q}], t_1[${q}], t_2[${q}], t_3[${q}]);`),
@@ -148,7 +157,8 @@ function tileCode(layout: Layout, height: number, lanes: number): string {
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
   return `
 struct Params {
-  rows: u32, columns: u32, depth: u32, a_stride: u32, b_stride: u32, out_stride: u32, scale: f32
+  rows: u32, columns: u32, depth: u32, a_stride: u32, b_stride: u32, out_stride: u32,
+  a_offset: u32, b_offset: u32, out_offset: u32, scale: f32
 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
@@ -166,9 +176,11 @@ override ACCUMULATE: bool = false;
 
 @compute @workgroup_size(${lanes})
 fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
-  // Strides and columns in vectors of four. Lanes and rows beyond the edge repeat the last one, and do not store.
+  // Strides, offsets and columns in vectors of four. Lanes and rows beyond the edge repeat the last one, and do not store.
   let a_step = params.a_stride / 4;
   let b_step = params.b_stride / 4;
+  let a_start = params.a_offset / 4;
+  let b_start = params.b_offset / 4;
   let first_row = tile.y * ${height};
   let column = tile.x * ${lanes} + lane;
   let near_column = min(column, params.columns / 4 - 1);
@@ -200,7 +212,7 @@ ${each(height - 2, (i) => `    sum_${i} = sum_${i + 2};`)}
 fn finish(row: u32, column: u32, sum: vec4f) {
   if (row < params.rows && column < params.columns / 4) {
     let at = row * (params.columns / 4) + column;
-    let out_at = row * (params.out_stride / 4) + column;
+    let out_at = params.out_offset / 4 + row * (params.out_stride / 4) + column;
     var value = params.scale * sum; // a scale other than 1 goes without a bias, which is in the sum
     if (HAS_PREACTIVATION) { preactivation[at] = value; }
     if (ACTIVATION == 1) {

@@ -148,12 +148,17 @@ Deno.test("matmul() takes bias and residual one without the other", () =>
     gpu.free(a, b, out);
   }));
 
-/** A tensor of `wide` columns which holds `data` from column 64 on, and 9 elsewhere. */
-function framed(gpu: Gpu, data: Float32Array, shape: readonly number[], wide: number): Tensor {
+/** A tensor of `wide` columns which holds `data` from column `first` on, and 9 elsewhere. */
+function framed(
+  gpu: Gpu,
+  data: Float32Array,
+  shape: readonly number[],
+  { wide, first }: { wide: number; first: number },
+): Tensor {
   const [rows = 1, width = 1] = shape;
   const host = new Float32Array(rows * wide).fill(9);
   for (let row = 0; row < rows; row++) {
-    host.set(data.subarray(row * width, (row + 1) * width), row * wide + 64);
+    host.set(data.subarray(row * width, (row + 1) * width), row * wide + first);
   }
   return gpu.tensor(host, [rows, wide]);
 }
@@ -161,27 +166,35 @@ function framed(gpu: Gpu, data: Float32Array, shape: readonly number[], wide: nu
 for (const layout of LAYOUTS) {
   Deno.test(`matmul() ${layout} reads and writes views of columns`, () =>
     withGpu(async (gpu) => {
-      for (const [sizes, wide] of [[[36, 40, 20], 192], [[5, 7, 3], 75]] as const) {
+      for (
+        const [sizes, wide, first] of [
+          [[36, 40, 20], 192, 64],
+          [[36, 40, 20], 192, 100], // no multiple of 64, where bindings begin
+          [[5, 7, 3], 75, 64],
+          [[5, 7, 3], 75, 33],
+        ] as const
+      ) {
+        const frame = { wide, first };
         const [rows, columns, depth] = sizes;
         const shape = shapes(layout, sizes);
         const a = randn(rows * depth, 1);
         const b = randn(depth * columns, 2);
         const whole = {
-          a: framed(gpu, a, shape.a, wide),
-          b: framed(gpu, b, shape.b, wide),
-          out: framed(gpu, randn(rows * columns, 3), [rows, columns], wide),
+          a: framed(gpu, a, shape.a, frame),
+          b: framed(gpu, b, shape.b, frame),
+          out: framed(gpu, randn(rows * columns, 3), [rows, columns], frame),
         };
         const views = {
-          a: whole.a.columns(64, 64 + shape.a[1]!),
-          b: whole.b.columns(64, 64 + shape.b[1]!),
-          out: whole.out.columns(64, 64 + columns),
+          a: whole.a.columns(first, first + shape.a[1]!),
+          b: whole.b.columns(first, first + shape.b[1]!),
+          out: whole.out.columns(first, first + columns),
         };
         const { out } = reference.matmul(a, b, sizes, { layout });
         assertClose(await run(gpu, views, { layout }), out, rounding(depth), `${sizes}`);
 
-        const inside = (column: number) => column >= 64 && column < 64 + columns;
-        const frame = (await gpu.read(whole.out)).filter((_, i) => !inside(i % wide));
-        assertEquals(frame, new Float32Array(rows * (wide - columns)).fill(9));
+        const inside = (column: number) => column >= first && column < first + columns;
+        const around = (await gpu.read(whole.out)).filter((_, i) => !inside(i % wide));
+        assertEquals(around, new Float32Array(rows * (wide - columns)).fill(9));
         gpu.free(...Object.values(whole));
       }
     }));
