@@ -101,6 +101,7 @@ export {
   type TextCodec,
   TokenizerError,
   type TokenizerFiles,
+  type TokenizerOptions,
 } from "./model/tokenizer.ts";
 
 export { CompositeReward, type RewardPart } from "./reward/composite.ts";

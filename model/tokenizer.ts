@@ -6,8 +6,20 @@
  */
 
 import { Tokenizer } from "@huggingface/tokenizers";
-import { JsonError, ModelFolderError } from "../weights/errors.ts";
-import { tokenizerFromParts } from "../weights/tokenizer_parts.ts";
+import { ModelFolderError } from "../weights/errors.ts";
+import { showJson } from "../weights/json.ts";
+import { readRegularFile } from "../weights/regular_file.ts";
+import { tokenizerFromParts, TokenizerPartsError } from "../weights/tokenizer_parts.ts";
+import {
+  broken,
+  parseTokenizerConfig,
+  parseTokenizerJson,
+  type TokenizerConfig,
+  TokenizerError,
+  type TokenizerJson,
+} from "./tokenizer_definition.ts";
+
+export { TokenizerError };
 
 /** What starts and ends a text where the configuration does not say, as GPT-2's own and old BERT's do not. */
 const USUAL = { bos_token: ["<|endoftext|>", "[CLS]"], eos_token: ["<|endoftext|>", "[SEP]"] };
@@ -27,7 +39,10 @@ export interface TextCodec {
    * The ids of `text`, empty for empty text; nothing is put before or after it.
    *
    * The spelling of a special token, such as `<|endoftext|>`, is text like any other, so that no
-   * prompt can end itself. A lone surrogate counts as U+FFFD.
+   * prompt can end itself, unless the codec was made to take it for the token. A lone surrogate
+   * counts as U+FFFD.
+   *
+   * @throws {TokenizerError} If the tokenizer has no token for a part of the text.
    */
   encode(text: string): number[];
   /**
@@ -44,27 +59,18 @@ export interface TextCodec {
   readonly eosId: number;
   /** Starts a text; GPT-2 uses the end-of-text token for it, BERT has [CLS]. */
   readonly bosId: number;
+  /** How special tokens are spelled, such as `<|endoftext|>`. */
+  readonly specialTokens: readonly string[];
   /** The files this was made from, to save next to a model. */
   readonly files: TokenizerFiles;
 }
 
-/** A tokenizer file is missing, or is not what its name says. */
-export class TokenizerError extends SyntaxError {
-  override name = "TokenizerError";
-}
-
-/** The parts of `tokenizer.json` that are read here and not by the library. */
-interface TokenizerJson {
-  added_tokens?: { id: number; content: string; special?: boolean }[];
-}
-
-/** The parts of `tokenizer_config.json` that are read here; a token is a string or an object. */
-interface TokenizerConfig {
-  bos_token?: string | { content: string } | null;
-  eos_token?: string | { content: string } | null;
-  /** BERT's names of the same two. */
-  cls_token?: string | { content: string } | null;
-  sep_token?: string | { content: string } | null;
+/** How to make a {@linkcode TextCodec}. */
+export interface TokenizerOptions {
+  /** Take the spelling of a special token for the token, as text from a chat template needs (default false). */
+  specialTokens?: boolean | undefined;
+  /** Where the files come from, for error messages. */
+  folder?: string | undefined;
 }
 
 /**
@@ -78,28 +84,36 @@ interface TokenizerConfig {
 export function loadTokenizer(
   json: Uint8Array<ArrayBuffer>,
   configJson?: Uint8Array<ArrayBuffer>,
+  { specialTokens = false, folder }: TokenizerOptions = {},
 ): TextCodec {
-  const definition: TokenizerJson = parseJson("tokenizer.json", json);
-  const config: TokenizerConfig = configJson === undefined
-    ? {}
-    : parseJson("tokenizer_config.json", configJson);
-  const added = definition.added_tokens ?? [];
-  const plain = added.filter(({ special }) => !special);
-  const decoder = makeTokenizer({ ...definition, added_tokens: added }, config);
+  const where = folder === undefined ? "the tokenizer" : `the tokenizer in ${folder}`;
+  const definition = parseTokenizerJson(json, where);
+  const config = parseTokenizerConfig(configJson, where);
+  const added = definition.added_tokens;
+  const searched = specialTokens ? added : added.filter(({ special }) => !special);
+  const decoder = makeTokenizer(definition, config, where);
   // The library looks for added tokens in the text; this one has no special ones to find.
-  const encoder = makeTokenizer({ ...definition, added_tokens: plain }, config);
+  const encoder = makeTokenizer({ ...definition, added_tokens: searched }, config, where);
 
   const vocabulary = decoder.get_vocab();
-  const special = new Set(added.filter((token) => token.special).map(({ id }) => id));
+  const special = new Map(added.filter((token) => token.special).map((t) => [t.id, t.content]));
   const idOf = (key: "bos_token" | "eos_token", bertKey: "cls_token" | "sep_token"): number => {
     const usual = USUAL[key].find((token) => vocabulary.has(token)) ?? USUAL[key][0];
-    const named = config[key] ?? config[bertKey] ?? usual;
-    const token = typeof named === "string" ? named : named.content;
+    const token = config.named[key] ?? config.named[bertKey] ?? usual;
     const id = vocabulary.get(token);
     if (id !== undefined) return id;
+    throw broken(where, `its ${key} ${showJson(token)} is not in the vocabulary`);
+  };
+  const encode = (text: string): number[] => {
+    const ids = attempt(
+      () => encoder.encode(text.toWellFormed(), { add_special_tokens: false }).ids,
+      `Cannot encode ${showJson(text)} with ${where}`,
+    );
+    if (ids.every((id) => id !== undefined)) return ids;
     throw new TokenizerError(
-      `Cannot load the tokenizer: its ${key} ${JSON.stringify(token)} is not in the vocabulary; ` +
-        `name one that is in tokenizer_config.json`,
+      `Cannot encode ${
+        showJson(text)
+      } with ${where}: it has no token for a part of it; use another model`,
     );
   };
 
@@ -107,13 +121,12 @@ export function loadTokenizer(
     vocabSize: 1 + vocabulary.values().reduce((largest, id) => Math.max(largest, id), -1),
     eosId: idOf("eos_token", "sep_token"),
     bosId: idOf("bos_token", "cls_token"),
+    specialTokens: [...special.values()],
     files: {
       "tokenizer.json": json,
       ...(configJson && { "tokenizer_config.json": configJson }),
     },
-    encode(text) {
-      return encoder.encode(text.toWellFormed(), { add_special_tokens: false }).ids;
-    },
+    encode,
     decode(ids, { skipSpecialTokens = false } = {}) {
       const unknown = Array.from(ids).find((id) => decoder.id_to_token(id) === undefined);
       if (unknown !== undefined) {
@@ -124,7 +137,10 @@ export function loadTokenizer(
       }
       const kept = Array.from(ids).filter((id) => !(skipSpecialTokens && special.has(id)));
       if (kept.length === 0) return ""; // the library throws here
-      return decoder.decode(kept, { clean_up_tokenization_spaces: false });
+      return attempt(
+        () => decoder.decode(kept, { clean_up_tokenization_spaces: false }),
+        `Cannot decode with ${where}`,
+      );
     },
   };
 }
@@ -134,8 +150,12 @@ export function loadTokenizer(
  * it, and its `tokenizer_config.json`, where there is one.
  *
  * @throws {TokenizerError} If there is neither, or as {@linkcode loadTokenizer}.
+ * @throws {ModelFolderError} If one of them is no file.
  */
-export async function readTokenizer(folder: string): Promise<TextCodec> {
+export async function readTokenizer(
+  folder: string,
+  options: TokenizerOptions = {},
+): Promise<TextCodec> {
   const configJson = await readIfPresent(`${folder}/tokenizer_config.json`);
   const json = await readIfPresent(`${folder}/tokenizer.json`) ??
     await makeJson(folder, configJson);
@@ -145,7 +165,7 @@ export async function readTokenizer(folder: string): Promise<TextCodec> {
         `save the model with its fast tokenizer`,
     );
   }
-  return loadTokenizer(json, configJson);
+  return loadTokenizer(json, configJson, { ...options, folder });
 }
 
 /** The `tokenizer.json` that a folder with a vocabulary alone would have. */
@@ -153,18 +173,15 @@ async function makeJson(
   folder: string,
   configJson: Uint8Array | undefined,
 ): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const config = configJson === undefined ? {} : parseJson("tokenizer_config.json", configJson);
+  const where = `the tokenizer in ${folder}`;
+  const config = parseTokenizerConfig(configJson, where);
   try {
-    const definition = await tokenizerFromParts(folder, config as object);
+    const definition = await tokenizerFromParts(folder, config);
     if (definition === undefined) return undefined;
     return new TextEncoder().encode(JSON.stringify(definition, null, 2) + "\n");
   } catch (cause) {
-    if (!(cause instanceof JsonError)) throw cause;
-    throw new TokenizerError(
-      `Cannot load a tokenizer from ${folder}: vocab.json is broken: ${cause.message}; ` +
-        "get the file again",
-      { cause },
-    );
+    if (!(cause instanceof TokenizerPartsError)) throw cause;
+    throw broken(where, cause.message, cause);
   }
 }
 
@@ -189,32 +206,34 @@ export function expectVocabulary(
 
 async function readIfPresent(path: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
   try {
-    return await Deno.readFile(path);
+    return await readRegularFile(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
 }
 
-function parseJson<T>(name: string, bytes: Uint8Array): T {
+function makeTokenizer(
+  definition: TokenizerJson,
+  config: TokenizerConfig,
+  where: string,
+): Tokenizer {
   try {
-    return JSON.parse(new TextDecoder().decode(bytes));
+    return new Tokenizer(definition, config);
   } catch (cause) {
     throw new TokenizerError(
-      `Cannot load the tokenizer: ${name} is not JSON; get the file again`,
+      `Cannot load ${where}: tokenizer.json describes none that is known; ` +
+        `use a model with a tokenizer that the library @huggingface/tokenizers reads`,
       { cause },
     );
   }
 }
 
-function makeTokenizer(definition: TokenizerJson, config: TokenizerConfig): Tokenizer {
+/** What the library gives; it finds some faults of a tokenizer only when it is used. */
+function attempt<T>(use: () => T, failure: string): T {
   try {
-    return new Tokenizer(definition, config);
+    return use();
   } catch (cause) {
-    throw new TokenizerError(
-      `Cannot load the tokenizer: tokenizer.json describes none that is known; ` +
-        `use a model with a tokenizer that the library @huggingface/tokenizers reads`,
-      { cause },
-    );
+    throw new TokenizerError(`${failure}: tokenizer.json is broken; use another model`, { cause });
   }
 }

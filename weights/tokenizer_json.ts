@@ -78,22 +78,30 @@ export function wordPieceJson(
  *
  * @param bpe.vocab The id of every token.
  * @param bpe.merges Pairs of tokens to join, the most important first.
- * @param bpe.special Tokens that text never gives, as far as the vocabulary has them.
+ * @param bpe.special Tokens that text never gives, as far as there are such tokens.
+ * @param bpe.added Tokens beyond the vocabulary and their ids; text is searched for those that are not special.
+ * @param bpe.prefixSpace Put a space before a text that has none.
  */
 export function byteLevelJson(
-  { vocab, merges, special, lowercase = false }: {
+  { vocab, merges, special, added = {}, lowercase = false, prefixSpace = false }: {
     vocab: Readonly<Record<string, number>>;
     merges: readonly (readonly [string, string])[];
     special: readonly string[];
+    added?: Readonly<Record<string, number>>;
     lowercase?: boolean;
+    prefixSpace?: boolean;
   },
 ): Record<string, unknown> {
-  const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true };
+  const byteLevel = { type: "ByteLevel", add_prefix_space: prefixSpace, trim_offsets: true };
   return {
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: addedTokens(special, vocab),
+    added_tokens: [
+      ...addedTokens(special, vocab),
+      ...addedTokens(Object.keys(added).filter((token) => !Object.hasOwn(vocab, token)), added)
+        .map((token) => ({ ...token, special: special.includes(token.content) })),
+    ],
     normalizer: lowercase ? { type: "Lowercase" } : null,
     pre_tokenizer: { ...byteLevel, use_regex: true },
     post_processor: null,
@@ -120,6 +128,6 @@ export function vocabularyOf(tokens: readonly string[]): Record<string, number> 
 
 function addedTokens(tokens: readonly string[], vocab: Readonly<Record<string, number>>) {
   const asWritten = { single_word: false, lstrip: false, rstrip: false, normalized: false };
-  return tokens.filter((token) => Object.hasOwn(vocab, token))
+  return [...new Set(tokens)].filter((token) => Object.hasOwn(vocab, token))
     .map((content) => ({ id: vocab[content], content, special: true, ...asWritten }));
 }

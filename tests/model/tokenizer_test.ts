@@ -37,6 +37,14 @@ Deno.test("encode() takes the spelling of a special token for text", () => {
   }
 });
 
+Deno.test("encode() takes the spelling of a special token for the token where it was asked to", async () => {
+  const chat = await readTokenizer(FOLDER, { specialTokens: true });
+  assertEquals(chat.specialTokens, ["<|endoftext|>"]);
+  const [plain] = [codec.encode("the end")];
+  assertEquals(chat.encode("the end<|endoftext|>the end"), [...plain, chat.eosId, ...plain]);
+  assertEquals(chat.encode("the end"), plain);
+});
+
 Deno.test("encode() still finds added tokens that are not special", () => {
   const added_tokens = [...definition.added_tokens, { id: 512, content: "[name]", special: false }];
   const extended = loadTokenizer(jsonBytes({ ...definition, added_tokens }));

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { readTokenizer, type TextCodec, TokenizerError } from "../../model/tokenizer.ts";
 import { DISTILBERT } from "../helpers/classifiers.ts";
 import { withFolder } from "../helpers/folder.ts";
@@ -71,3 +71,59 @@ Deno.test("readTokenizer() reads GPT-2's vocab.json and merges.txt as its tokeni
     await Deno.remove(`${folder}/merges.txt`);
     await assertRejects(() => readTokenizer(folder), TokenizerError, "no tokenizer.json");
   }));
+
+/** Writes GPT-2's tokenizer as parts, changed. */
+async function writeParts(
+  folder: string,
+  { vocab = {}, merges = [], files = {} }: {
+    vocab?: Record<string, unknown>;
+    merges?: string[];
+    files?: Record<string, unknown>;
+  },
+): Promise<void> {
+  const model = await modelOf(GPT2);
+  const lines = ["#version: 0.2", ...model.merges.map((pair) => pair.join(" ")), ...merges];
+  await Deno.writeTextFile(`${folder}/merges.txt`, lines.join("\n") + "\n");
+  for (
+    const [name, content] of Object.entries({
+      "vocab.json": { ...model.vocab, ...vocab },
+      ...files,
+    })
+  ) await Deno.writeTextFile(`${folder}/${name}`, JSON.stringify(content));
+}
+
+Deno.test("readTokenizer() takes special and added tokens from the files beside vocab.json", () =>
+  withFolder(async (folder) => {
+    await writeParts(folder, {
+      files: {
+        "added_tokens.json": { "<|pad|>": 512, "[name]": 513 },
+        "special_tokens_map.json": { pad_token: "<|pad|>", eos_token: { content: "!" } },
+        "tokenizer_config.json": { eos_token: { content: "!" }, add_prefix_space: true },
+      },
+    });
+    const codec = await readTokenizer(folder);
+    assertEquals(codec.vocabSize, 514);
+    assertEquals(codec.specialTokens.toSorted(), ["!", "<|endoftext|>", "<|pad|>"]);
+    assertEquals(codec.decode([codec.eosId]), "!");
+    assertEquals(codec.encode("dear [name]").includes(513), true);
+    assertEquals(codec.encode("<|pad|>").includes(512), false);
+    assertEquals(codec.encode("the movie"), codec.encode(" the movie")); // add_prefix_space
+    assertEquals(await codec.decode(codec.encode(" dear [name]")), " dear [name]");
+  }));
+
+for (
+  const [what, parts, says] of [
+    ["an id that is text", { vocab: { x1: "7" } }, 'vocab.json gives the token "x1" the id "7"'],
+    ["an id that is taken", { vocab: { x1: 3 } }, 'vocab.json gives the token "x1" the id 3'],
+    ["a merge of three", { merges: ["a b c"] }, 'line 257 is "a b c", which does not join'],
+    ["a merge to nothing known", { merges: ["qq zz"] }, 'line 257 is "qq zz", which does not join'],
+    ["added tokens in a list", { files: { "added_tokens.json": ["a"] } }, "is not a JSON object"],
+  ] as const
+) {
+  Deno.test(`readTokenizer() refuses parts with ${what}`, () =>
+    withFolder(async (folder) => {
+      await writeParts(folder, structuredClone(parts) as Parameters<typeof writeParts>[1]);
+      const error = await assertRejects(() => readTokenizer(folder), TokenizerError, says);
+      assertStringIncludes(error.message, `Cannot load the tokenizer in ${folder}: `);
+    }));
+}
