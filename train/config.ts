@@ -18,11 +18,27 @@ type SettingKind = "number" | "boolean" | "text";
 
 /** Every setting, in the order of `--help`. */
 const SHAPE = {
-  model: text(
-    "model to train: a folder, a run folder (its newest checkpoint), or a model on the Hub, such as gpt2 or " +
-      "gpt2@REVISION; empty for the embedded weights/review-gpt2",
-  ),
-  reward: choice("what scores the responses", ["heuristic"]),
+  model: text("what is trained: a folder, run folder or Hub model; empty for weights/review-gpt2"),
+  reward: z.string().min(1).meta({
+    description: "what scores the responses",
+    allowed:
+      "sentiment, heuristic, a classifier (a folder, or on the Hub), a module (.ts, .js), a URL, or " +
+      "a file of parts (.toml, .yaml, .json)",
+    kind: "text",
+  }),
+  positiveFactor: number("score of a positive text, times the classifier's confidence", {
+    min: -100,
+    max: 100,
+  }),
+  negativeFactor: number("score of a negative text, times the classifier's confidence", {
+    min: -100,
+    max: 100,
+  }),
+  positiveLabel: text("the classifier's label that is positive; empty to tell it by its name"),
+  classifiedText: choice("what a classifier reads: prompt and response, or the response alone", [
+    "text",
+    "response",
+  ]),
   rewardTimeout: integer("ms that the scores of a batch may take; 0 for no limit", {
     min: 0,
     max: 2 ** 31 - 1, // what a timer can do
@@ -166,6 +182,10 @@ type Defaults = Omit<TrainConfig, "klHorizon" | "out">;
 const COMMON = {
   model: "",
   reward: "heuristic",
+  positiveFactor: 2,
+  negativeFactor: -0.5,
+  positiveLabel: "",
+  classifiedText: "text",
   rewardTimeout: 600_000,
   normaliseScores: false,
   rewardScale: 1,

@@ -11,7 +11,7 @@ import type { Reward } from "../reward/reward.ts";
 import { RobustReward } from "../reward/robust.ts";
 import { type SentimentOptions, SentimentReward } from "../reward/sentiment.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
-import { ConfigError } from "./config.ts";
+import { ConfigError, type TrainConfig } from "./config.ts";
 import { loadComposite } from "./load_composite.ts";
 import { loadRewardModule } from "./load_reward_module.ts";
 import { findModel } from "./model_source.ts";
@@ -30,7 +30,28 @@ export interface RewardSources {
   /** How classifiers of sentiment score. */
   sentiment?: SentimentOptions;
   /** Hears that a classifier cannot be used and the heuristic scores instead (default: nobody does). */
-  say?: (line: string) => void;
+  say?: ((line: string) => void) | undefined;
+}
+
+/** The settings that say how responses are scored. */
+type RewardSettings = Pick<
+  TrainConfig,
+  "reward" | "positiveFactor" | "negativeFactor" | "positiveLabel" | "classifiedText"
+>;
+
+/** Loads the reward of a run's settings; see {@linkcode loadReward}. */
+export function configuredReward(
+  config: RewardSettings,
+  sources: Omit<RewardSources, "sentiment">,
+): Promise<Reward> {
+  const { reward, positiveFactor, negativeFactor, positiveLabel, classifiedText } = config;
+  const sentiment = {
+    positive: positiveFactor,
+    negative: negativeFactor,
+    positiveLabel,
+    of: classifiedText,
+  };
+  return loadReward(reward, { ...sources, sentiment });
 }
 
 /** Endings of names that are modules, and of those that are descriptions of a composite. */

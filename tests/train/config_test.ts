@@ -139,7 +139,7 @@ const REFUSED: [what: string, sources: ConfigSources, ...says: string[]][] = [
     { flags: { klController: "bang" } },
     'klController "bang" (flag --kl-controller): it must be one of band, proportional, fixed',
   ],
-  ["an unknown reward", { flags: { reward: "joy" } }, "it must be heuristic"],
+  ["no reward", { flags: { reward: "" } }, 'reward "" (flag --reward): it must be sentiment, '],
   ["a word for a truth value", { flags: { json: "perhaps" } }, "it must be true or false"],
   ["a table", { file: toml("[kl_target]\nvalue = 1") }, 'klTarget {"value":1} (run.toml'],
   [
