@@ -53,10 +53,12 @@ const command = programCommand(
   .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.01)
   .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
   .option("--word-dropout <share>", "words hidden in training, of a WordPiece model", share, 0)
+  .option("--crop <share>", "long texts cut at both ends in training, likewise", share, 0)
   .option("--label-smoothing <share>", "share of a label's weight that all labels get", share, 0)
   .option("--centring <weight>", "of pairs: keep the scores around 0", nonNegative, 0)
   .option("--eval-every <steps>", "steps between evaluations, beside epochs", wholeNumber(1))
   .option("--patience <number>", "evaluations without a rise before the end", wholeNumber(1), 3)
+  .option("--keep-last", "train to the end and keep the last model, not the best")
   .option("--seed <number>", "seed of parameters, order and held-out data", wholeNumber(0), 1)
   .addHelpText(
     "after",
@@ -103,12 +105,13 @@ async function main(options: Options): Promise<void> {
   );
   await Deno.mkdir(options.out, { recursive: true }); // better now than after the training
   const started = performance.now();
-  const { best, stoppedEarly } = await fitReward(trainer, {
+  const { kept, stoppedEarly } = await fitReward(trainer, {
     epochs: options.epochs,
     batchesOf: (epoch) => epochs.batches(epoch),
     validation: held,
     ...(options.evalEvery && { evalEvery: options.evalEvery }),
     patience: options.patience,
+    ...(options.keepLast && { keepLast: true }),
     keep: () => model.savePretrained(options.out),
     onProgress: (progress) => {
       const seconds = (performance.now() - started) / 1000;
@@ -118,7 +121,7 @@ async function main(options: Options): Promise<void> {
       console.log(`held out: ${evaluationLine(evaluation)}${kept ? "" : " | not better"}`),
   });
   if (stoppedEarly) console.log(`stopped: no rise in ${options.patience} evaluations`);
-  console.log(`saved ${options.out}: ${evaluationLine(best)}`);
+  console.log(`saved ${options.out}: ${evaluationLine(kept)}`);
 }
 
 /** The files' records, of one kind, and none of their texts both learned from and held out. */

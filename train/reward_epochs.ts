@@ -3,7 +3,7 @@ import { lengthBatches, sampleSources } from "./epoch_batches.ts";
 import type { RewardExample } from "./reward_data.ts";
 import { longest } from "./reward_trainer.ts";
 import { Rng } from "./rng.ts";
-import { wordDropout } from "./word_dropout.ts";
+import { wordNoise } from "./word_noise.ts";
 
 /** What the epochs of a reward's training are made of. */
 export interface RewardEpochsOptions {
@@ -15,8 +15,10 @@ export interface RewardEpochsOptions {
   share?: ReadonlyMap<string, number>;
   /** The first epochs, which have the weak examples too (default: all). */
   weakEpochs?: number;
-  /** Share of the words that are hidden (default 0). */
+  /** Probability that a word is hidden (default 0). */
   wordDropout?: number;
+  /** Probability that a text is cut at both ends (default 0); see {@linkcode wordNoise}. */
+  crop?: number;
   tokenizer: TextCodec;
 }
 
@@ -25,21 +27,21 @@ export class RewardEpochs {
   /** Batches of all epochs. */
   readonly totalSteps: number;
 
-  /** @throws {TokenizerError} If words are to be hidden and the tokenizer cannot say what a word is. */
+  /** @throws {TokenizerError} If words are to be taken and the tokenizer cannot say what a word is. */
   constructor(
     readonly data: { trusted: readonly RewardExample[]; weak: readonly RewardExample[] },
     readonly options: RewardEpochsOptions,
   ) {
     const sizes = Array.from({ length: options.epochs }, (_, e) => this.#examples(e).length);
     this.totalSteps = sizes.reduce((sum, size) => sum + Math.ceil(size / options.batchSize), 0);
-    this.#hideWords(0); // a tokenizer that cannot is refused here
+    this.#noise(0); // a tokenizer that cannot is refused here
   }
 
   batches(epoch: number): RewardExample[][] {
     const { batchSize, seed } = this.options;
-    const hideWords = this.#hideWords(epoch);
+    const noise = this.#noise(epoch);
     const examples = this.#examples(epoch)
-      .map((example) => ({ ...example, rows: example.rows.map(hideWords) }));
+      .map((example) => ({ ...example, rows: example.rows.map(noise) }));
     const rng = new Rng(seed, `order of epoch ${epoch}`);
     return lengthBatches(examples, { batchSize, lengthOf: longest, rng });
   }
@@ -51,9 +53,9 @@ export class RewardEpochs {
     return sampleSources([...trusted, ...(epoch < weakEpochs ? weak : [])], { shares, rng });
   }
 
-  #hideWords(epoch: number): (ids: readonly number[]) => readonly number[] {
-    const { wordDropout: share = 0, tokenizer, seed } = this.options;
-    if (share === 0) return (ids) => ids;
-    return wordDropout(tokenizer, { share, rng: new Rng(seed, `words of epoch ${epoch}`) });
+  #noise(epoch: number): (ids: readonly number[]) => readonly number[] {
+    const { wordDropout: dropout = 0, crop = 0, tokenizer, seed } = this.options;
+    if (dropout === 0 && crop === 0) return (ids) => ids;
+    return wordNoise(tokenizer, { dropout, crop, rng: new Rng(seed, `words of epoch ${epoch}`) });
   }
 }

@@ -19,7 +19,9 @@ export interface FitOptions {
   evalEvery?: number;
   /** Evaluations without a higher accuracy after which the training ends. */
   patience: number;
-  /** Called after an evaluation that is better than all before. */
+  /** Keep the model at every evaluation, and so the last one in the end (default: only at a higher accuracy). */
+  keepLast?: boolean;
+  /** Called to keep the model as it is, in place of the one that was kept before. */
   keep: () => Promise<void>;
   onProgress: (progress: FitProgress) => void;
   onEvaluation: (evaluation: RewardEvaluation, at: { step: number; kept: boolean }) => void;
@@ -27,7 +29,8 @@ export interface FitOptions {
 
 /** How a training ended. */
 export interface FitResult {
-  best: RewardEvaluation;
+  /** Of the model that was kept. */
+  kept: RewardEvaluation;
   /** Whether patience ran out before the epochs did. */
   stoppedEarly: boolean;
 }
@@ -42,7 +45,7 @@ export class DivergedError extends RangeError {
 
 /**
  * Trains for some epochs, keeps the model with the highest held-out accuracy, and stops when that has not
- * risen for a while.
+ * risen for a while. With `keepLast` it trains to the end.
  *
  * @throws {DivergedError} If the loss is not finite.
  */
@@ -50,8 +53,8 @@ export async function fitReward(
   trainer: RewardTrainer,
   options: FitOptions,
 ): Promise<FitResult> {
-  const { epochs, batchesOf, validation, evalEvery = Infinity, patience, keep } = options;
-  let best: RewardEvaluation | undefined;
+  const { epochs, batchesOf, validation, evalEvery = Infinity, patience, keepLast } = options;
+  let kept: RewardEvaluation | undefined;
   let misses = 0;
   for (let epoch = 0; epoch < epochs; epoch++) {
     const batches = batchesOf(epoch);
@@ -66,15 +69,18 @@ export async function fitReward(
       }
       if (!last && step % evalEvery !== 0) continue;
       const evaluation = await trainer.evaluate(validation);
-      const kept = best === undefined || evaluation.accuracy > best.accuracy;
-      if (kept) await keep();
-      best = kept ? evaluation : best!;
-      misses = kept ? 0 : misses + 1;
-      options.onEvaluation(evaluation, { step, kept });
-      if (misses === patience) return { best, stoppedEarly: true };
+      if (keepLast || kept === undefined || evaluation.accuracy > kept.accuracy) {
+        await options.keep();
+        kept = evaluation;
+        misses = 0;
+      } else {
+        misses++;
+      }
+      options.onEvaluation(evaluation, { step, kept: kept === evaluation });
+      if (misses === patience) return { kept, stoppedEarly: true };
     }
   }
-  return { best: best!, stoppedEarly: false };
+  return { kept: kept!, stoppedEarly: false };
 }
 
 function diverged(step: number, loss: number): DivergedError {

@@ -58,14 +58,14 @@ async function fit(
 }
 
 Deno.test("fitReward() evaluates at the end of each epoch and between, and keeps the best", async () => {
-  const { best, stoppedEarly, progress, evaluations, keeps } = await fit({ evalEvery: 6 });
+  const { kept, stoppedEarly, progress, evaluations, keeps } = await fit({ evalEvery: 6 });
   assertEquals(evaluations.map(({ step }) => step), [6, 9, 12, 18, 24, 27]);
   assertEquals(progress.map(({ step, epoch }) => [step, epoch]), [
     ...[[9, 0], [18, 1], [20, 2], [27, 2]],
   ]);
   assert(progress.at(-1)!.loss < 0.6 && progress[0].loss > 0.6, JSON.stringify(progress));
   const accuracies = evaluations.map(({ accuracy }) => accuracy);
-  assertEquals(best.accuracy, Math.max(...accuracies));
+  assertEquals(kept.accuracy, Math.max(...accuracies));
   const isRise = (accuracy: number, i: number) =>
     accuracies.slice(0, i).every((other) => other < accuracy);
   assertEquals(evaluations.map(({ kept }) => kept), accuracies.map(isRise));
@@ -79,6 +79,13 @@ Deno.test("fitReward() stops when the accuracy has not risen for as long as pati
     ...[[2, true], [4, false], [6, false]],
   ]);
   assertEquals(stoppedEarly, true);
+});
+
+Deno.test("fitReward() with keepLast trains to the end and keeps every model", async () => {
+  const last = { evalEvery: 5, patience: 1, epochs: 1, keepLast: true };
+  const { stoppedEarly, evaluations, keeps } = await fit(last, { learningRate: 0 });
+  assertEquals(evaluations.map(({ step, kept }) => [step, kept]), [[5, true], [9, true]]);
+  assertEquals([keeps, stoppedEarly], [2, false]);
 });
 
 Deno.test("fitReward() stops with an error when the loss is not a number", async () => {
