@@ -54,6 +54,13 @@ export {
   hubOptionsFromEnv,
 } from "./weights/hub_options.ts";
 
+export { mergeAdapters, readAdapters } from "./model/adapter_folder.ts";
+export {
+  type ChatMessage,
+  ChatTemplate,
+  ChatTemplateError,
+  chatTemplateOf,
+} from "./model/chat_template.ts";
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
 export { type CausalLMConfig, parseCausalLMConfig } from "./model/causal_lm_config.ts";
 export {
@@ -80,6 +87,7 @@ export {
   loadCausalLM,
   type LoadOptions,
 } from "./model/gpt2_weights.ts";
+export { Adapters, LoraError, type LoraOptions } from "./model/lora.ts";
 export type { SaveDtype, SaveOptions } from "./model/save.ts";
 export type { TokenScores } from "./model/score.ts";
 export {

@@ -24,6 +24,9 @@ export { TokenizerError };
 /** What starts and ends a text where the configuration does not say, as GPT-2's own and old BERT's do not. */
 const USUAL = { bos_token: ["<|endoftext|>", "[CLS]"], eos_token: ["<|endoftext|>", "[SEP]"] };
 
+/** Files of a tokenizer that are kept with it but not needed to encode and decode. */
+const KEPT_FILES = ["chat_template.jinja", "special_tokens_map.json"];
+
 /** The content of a tokenizer's files, by name, as they were read. */
 export type TokenizerFiles = Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
 
@@ -165,7 +168,13 @@ export async function readTokenizer(
         `save the model with its fast tokenizer`,
     );
   }
-  return loadTokenizer(json, configJson, { ...options, folder });
+  const codec = loadTokenizer(json, configJson, { ...options, folder });
+  const files = { ...codec.files };
+  for (const name of KEPT_FILES) {
+    const content = await readIfPresent(`${folder}/${name}`);
+    if (content !== undefined) files[name] = content;
+  }
+  return { ...codec, files };
 }
 
 /** The `tokenizer.json` that a folder with a vocabulary alone would have. */
