@@ -28,6 +28,11 @@ export class Arena implements Disposable {
     return new Tensor(slot.storage, 0, shape, dtype);
   }
 
+  /** Bytes of every slot by name. */
+  get slotBytes(): ReadonlyMap<string, number> {
+    return new Map(this.#slots.entries().map(([name, { storage }]) => [name, storage.bytes]));
+  }
+
   /** Frees every slot. */
   [Symbol.dispose](): void {
     this.gpu.free(...this.#slots.values());

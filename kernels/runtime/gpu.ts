@@ -57,6 +57,8 @@ export class Gpu implements Disposable {
   /** The most that `liveBytes` has been. */
   peakBytes = 0;
   readonly pipelines: PipelineCache;
+  /** Passes submitted so far. */
+  submits = 0;
   readonly #retired: Tensor<Dtype>[] = [];
   #nextStorage = 0;
   /** Submitted since the last wait. */
@@ -170,7 +172,8 @@ export class Gpu implements Disposable {
       throw new GpuMemoryError(`Cannot allocate ${bytes} bytes for ${label}: ${limit}`);
     }
     const buffer = this.device.createBuffer({ label, size: bytes, usage: BUFFER_USAGE });
-    const storage: Storage = { id: this.#nextStorage++, buffer, bytes, freed: false };
+    const id = this.#nextStorage++;
+    const storage: Storage = { id, buffer, bytes, freed: false, usedAt: this.submits };
     this.liveBytes += bytes;
     this.peakBytes = Math.max(this.peakBytes, this.liveBytes);
     return new Tensor(storage, 0, shape, dtype);
@@ -200,6 +203,7 @@ export class Gpu implements Disposable {
       : data instanceof Uint32Array
       ? data
       : Uint32Array.from(data);
+    tensor.storage.usedAt = this.submits;
     this.device.queue.writeBuffer(
       tensor.storage.buffer,
       tensor.offset,
@@ -226,14 +230,16 @@ export class Gpu implements Disposable {
     }
   }
 
-  /** Like {@linkcode free}, after the next submit: a pass that is being recorded may still use it. */
+  /** Like {@linkcode free}, but after the next submit where the pass that is being recorded may use the tensor. */
   retire(tensor: Tensor<Dtype>): void {
-    this.#retired.push(tensor);
+    if (tensor.storage.usedAt < this.submits) this.free(tensor);
+    else this.#retired.push(tensor);
   }
 
   /** Runs recorded commands; {@linkcode Pass.submit} calls it. */
   submit(commands: GPUCommandBuffer, pass: SubmittedPass): void {
     this.device.queue.submit([commands]);
+    this.submits++;
     if (this.#unfinished.length === WATCHED_PASSES) this.#unfinished.shift();
     this.#unfinished.push(pass);
     this.free(...this.#retired.splice(0));

@@ -1,5 +1,6 @@
 /** The GPU vocabulary that kernels, models and trainers are written in. */
 export { Arena } from "./arena.ts";
+export { type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
 export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";

@@ -58,6 +58,7 @@ export class Pass {
   /** Overwrites a contiguous tensor with zeros. */
   clear(tensor: Tensor<Dtype>): void {
     this.#endCompute();
+    tensor.storage.usedAt = this.gpu.submits;
     this.#encoder.clearBuffer(tensor.storage.buffer, tensor.offset, tensor.bytes);
   }
 
@@ -67,6 +68,7 @@ export class Pass {
       throw new ShapeError(`Cannot copy ${show(from.shape)} to ${show(to.shape)}`);
     }
     this.#endCompute();
+    from.storage.usedAt = to.storage.usedAt = this.gpu.submits;
     this.#encoder.copyBufferToBuffer(
       from.storage.buffer,
       from.offset,

@@ -63,6 +63,7 @@ export class PipelineCache {
     let key = `${pipeline.id}/${uniform.id}`;
     for (const name in kernel.bindings) {
       const tensor = tensors[name];
+      if (tensor) tensor.storage.usedAt = this.gpu.submits;
       key += tensor ? `/${tensor.storage.id}+${tensor.offset}:${tensor.bytes}` : "/-";
     }
     let group = this.#bindGroups.get(key);

@@ -10,6 +10,8 @@ export interface Storage {
   readonly buffer: GPUBuffer;
   readonly bytes: number;
   freed: boolean;
+  /** How many passes had been submitted when it was last written or recorded into a pass. */
+  usedAt: number;
 }
 
 /** The typed array on the host that holds a tensor of type `D`. */

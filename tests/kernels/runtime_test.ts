@@ -1,12 +1,15 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import common from "../../kernels/common.wgsl" with { type: "text" };
 import {
+  Arena,
   DeviceLostError,
+  dryWebGpu,
   Gpu,
   GpuMemoryError,
   type GpuWatcher,
   kernel,
   type Pass,
+  ShapeError,
   type SubmittedPass,
   type Tensor,
 } from "../../kernels/runtime/mod.ts";
@@ -72,6 +75,39 @@ Deno.test("a pass that is being recorded keeps its uniforms while others are dro
     assertEquals(await gpu.read(early), Uint32Array.of(7));
     gpu.free(early, late);
   }));
+
+Deno.test("a slot that grows gives its old memory back, at once where no unfinished pass uses it", () =>
+  withGpu(async (gpu) => {
+    using arena = new Arena(gpu, "test");
+    const pass = gpu.record();
+    const small = arena.take("slot", [64], "u32");
+    record(pass, small, 1);
+    arena.take("slot", [128], "u32");
+    assertEquals(gpu.liveBytes, 256 + 512);
+    pass.submit();
+    assertEquals(gpu.liveBytes, 512);
+    const large = arena.take("slot", [192], "u32");
+    assertEquals(gpu.liveBytes, 768);
+    const next = gpu.record();
+    record(next, large, 7);
+    next.submit();
+    assertEquals((await gpu.read(large))[0], 7);
+    assertEquals(arena.slotBytes, new Map([["slot", 768]]));
+  }));
+
+Deno.test("dryWebGpu() allocates, checks and reads zeros, and computes nothing", async () => {
+  const webgpu = dryWebGpu({ bindingBytes: 1024, bufferBytes: 4096 });
+  using gpu = await Gpu.open({ webgpu });
+  const out = gpu.tensor([5], [1], "u32");
+  const pass = gpu.record();
+  record(pass, out, 7);
+  pass.submit();
+  assertEquals(await gpu.read(out), Uint32Array.of(0));
+  assertEquals([gpu.liveBytes, gpu.bindingBytes], [256, 1024]);
+  assertThrows(() => gpu.empty([1025]), GpuMemoryError, "the adapter allows 4096 bytes");
+  const wide = gpu.empty([257], "u32");
+  assertThrows(() => record(gpu.record(), wide, 1), ShapeError, "one binding may have 1024");
+});
 
 Deno.test("a lost device is said by every read and submit that follows", async () => {
   using gpu = await Gpu.open();

@@ -1,0 +1,68 @@
+/**
+ * A WebGPU on which nothing runs: buffers have a size and no content, and what is read from them is zeros.
+ *
+ * On it models and training steps allocate, record and check shapes and limits as on a real adapter, in
+ * milliseconds and without memory, so that `gpu.peakBytes` says beforehand what a real run takes. It has what `Gpu`,
+ * `Pass` and `PipelineCache` use of WebGPU, and no more.
+ */
+
+/** What an adapter allows. */
+export interface AdapterLimits {
+  /** Most bytes that one binding may cover: `maxStorageBufferBindingSize`. */
+  bindingBytes: number;
+  /** Most bytes of one buffer: `maxBufferSize`. */
+  bufferBytes: number;
+}
+
+/** A WebGPU for `Gpu.open({ webgpu })` whose only adapter does nothing within these limits. */
+export function dryWebGpu({ bindingBytes, bufferBytes }: AdapterLimits): GPU {
+  const limits = {
+    maxBufferSize: bufferBytes,
+    maxStorageBufferBindingSize: bindingBytes,
+    maxStorageBuffersPerShaderStage: 16,
+    maxComputeWorkgroupStorageSize: 2 ** 14,
+    maxComputeInvocationsPerWorkgroup: 256,
+    maxComputeWorkgroupSizeX: 256,
+  };
+  const adapter = {
+    limits,
+    features: new Set(),
+    info: { description: "dry run" },
+    requestDevice: () => Promise.resolve(dryDevice(limits)),
+  };
+  return { requestAdapter: () => Promise.resolve(adapter) } as unknown as GPU;
+}
+
+function dryDevice(limits: object): object {
+  const compute = {
+    setPipeline() {},
+    setBindGroup() {},
+    dispatchWorkgroups() {},
+    end() {},
+  };
+  const encoder = {
+    beginComputePass: () => compute,
+    clearBuffer() {},
+    copyBufferToBuffer() {},
+    finish: () => ({}),
+  };
+  return {
+    limits,
+    features: new Set(),
+    lost: new Promise(() => {}),
+    queue: { submit() {}, writeBuffer() {} },
+    addEventListener() {},
+    createBindGroupLayout: () => ({}),
+    createPipelineLayout: () => ({}),
+    createShaderModule: () => ({}),
+    createComputePipeline: () => ({}),
+    createBindGroup: () => ({}),
+    createCommandEncoder: () => encoder,
+    createBuffer: ({ size }: { size: number }) => ({
+      mapAsync: () => Promise.resolve(),
+      getMappedRange: () => new ArrayBuffer(size), // only what is read has one
+      destroy() {},
+    }),
+    destroy() {},
+  };
+}
