@@ -26,7 +26,7 @@ export class ComparisonError extends Error {
 }
 
 /** Responses that are sampled at a time. */
-const BATCH = 48;
+export const EVALUATION_BATCH = 48;
 
 /**
  * Samples `responses` responses, taking the prompts in turn, and measures them.
@@ -58,8 +58,8 @@ export async function evaluatePolicy(
   const samples: Evaluation["samples"] = [];
   const kl: number[] = [];
   const lengths: number[] = [];
-  for (let at = 0; at < responses; at += BATCH) {
-    const size = Math.min(BATCH, responses - at);
+  for (let at = 0; at < responses; at += EVALUATION_BATCH) {
+    const size = Math.min(EVALUATION_BATCH, responses - at);
     const batch = Array.from({ length: size }, (_, i) => prompts[(at + i) % prompts.length]);
     const rollout = await sampleRollout(policy, batch, { ...options, step: at });
     const { scores } = await scoreSamples(reward, rollout.samples, { timeoutMs: rewardTimeout });

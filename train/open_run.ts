@@ -36,8 +36,19 @@ export async function openRun(
     await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
   );
   const reference = resources.use(await loadCausalLM(gpu, folder));
+  return beginRun(resources, { policy, reference, reward, config });
+}
+
+/** A run at its beginning: moments zero, controller and random numbers as the settings say. */
+export function beginRun(
+  resources: DisposableStack,
+  { policy, reference, reward, config }: Pick<
+    PpoRun,
+    "policy" | "reference" | "reward" | "config"
+  >,
+): PpoRun {
   const optimizer = resources.use(
-    new AdamW(gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
+    new AdamW(policy.gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
   );
   return {
     policy,

@@ -1,0 +1,83 @@
+import { assert, assertEquals } from "@std/assert";
+import type { Gpu } from "../../kernels/runtime/mod.ts";
+import { type CausalLMConfig, parseCausalLMConfig } from "../../model/causal_lm_config.ts";
+import type { Reward } from "../../reward/reward.ts";
+import { EMBEDDED_POLICY } from "../../train/open_run.ts";
+import { planMemory } from "../../train/plan.ts";
+import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { readModelConfig } from "../../weights/folder.ts";
+import { GPT2 } from "../helpers/goldens.ts";
+import { withGpu } from "../helpers/gpu.ts";
+
+/** A short and a long one, by letters and tokens. */
+const PROMPTS = ["The", "The movie was good and the film"];
+
+const constant: Reward = { name: "constant", score: (samples) => samples.map(() => 1) };
+
+async function configOf(folder: string): Promise<CausalLMConfig> {
+  return parseCausalLMConfig(await readModelConfig(folder), folder);
+}
+
+/** Bytes at the peak of an evaluation and some PPO steps, and those that were planned. */
+async function measure(
+  gpu: Gpu,
+  { model, ...flags }: PpoTrainerOptions & { model: string },
+): Promise<{ planned: number; used: number }> {
+  using trainer = await PpoTrainer.create({ model, ...flags, reward: constant, gpu });
+  const lengths = PROMPTS.map((prompt) => trainer.policy.tokenizer.encode(prompt).length);
+  const { config } = trainer;
+  if (config.evalResponses > 0) {
+    await trainer.evaluate(PROMPTS, { responses: config.evalResponses });
+  }
+  await trainer.train({ prompts: PROMPTS, steps: config.steps });
+  const { peakBytes } = await planMemory({
+    model: await configOf(model),
+    settings: config,
+    limits: { bindingBytes: gpu.bindingBytes, bufferBytes: gpu.device.limits.maxBufferSize },
+    promptTokens: { shortest: Math.min(...lengths), longest: Math.max(...lengths) },
+  });
+  return { planned: peakBytes, used: gpu.peakBytes };
+}
+
+function assertNear({ planned, used }: { planned: number; used: number }): void {
+  assert(Math.abs(planned / used - 1) < 0.1, `${planned} bytes planned, ${used} used`);
+}
+
+const SMALL = {
+  model: GPT2,
+  batchSize: 8,
+  miniBatchSize: 8,
+  maxLength: 24,
+  maxNewTokens: 12,
+  evalResponses: 0,
+  epochs: 1,
+  steps: 1,
+};
+
+const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
+  "the classical KL in the loss": {},
+  "KL in the reward": { klMode: "reward" },
+  "another estimator": { klMode: "loss", klEstimator: "k3" },
+  "gradient accumulation": { gradientAccumulation: 4 },
+  "minibatches": { miniBatchSize: 2 },
+  "an evaluation of more responses than a batch": { evalResponses: 20 },
+  "no limit but the length": { maxNewTokens: 23 },
+  "responses that end early": { steps: 3, temperature: 3 },
+};
+
+for (const [name, flags] of Object.entries(RUNS)) {
+  Deno.test(`planMemory() is within a tenth of what a run takes with ${name}`, () =>
+    withGpu(async (gpu) => assertNear(await measure(gpu, { ...SMALL, ...flags }))));
+}
+
+Deno.test("planMemory() is exact where every response is as long as it may be", () =>
+  withGpu(async (gpu) => {
+    const { planned, used } = await measure(gpu, { ...SMALL, minNewTokens: 12 });
+    assertEquals(planned, used);
+  }));
+
+Deno.test("planMemory() is within a tenth of what the default run takes", () =>
+  withGpu(async (gpu) => {
+    const flags = { model: EMBEDDED_POLICY, maxNewTokens: 24, batchSize: 32, miniBatchSize: 32 };
+    assertNear(await measure(gpu, { ...flags, evalResponses: 48, epochs: 1, steps: 1 }));
+  }));

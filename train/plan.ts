@@ -1,0 +1,159 @@
+/**
+ * How much GPU memory a PPO run takes, known before any weight is there.
+ *
+ * The plan is no table of formulas, which would go wrong with the first buffer that someone adds. It is the run
+ * itself: the same models, the same evaluation and the same PPO step, on a GPU that allocates, records and checks
+ * but holds and computes nothing (`dryWebGpu`), with the longest rows that the settings allow. What it
+ * has allocated at its peak is what the real one will have.
+ */
+
+import { type AdapterLimits, type Arena, dryWebGpu, Gpu } from "../kernels/runtime/mod.ts";
+import { CausalLM } from "../model/causal_lm.ts";
+import type { CausalLMConfig } from "../model/causal_lm_config.ts";
+import type { SequenceClassifierConfig } from "../model/classifier_config.ts";
+import type { FlatTensors } from "../model/params.ts";
+import { SequenceClassifier } from "../model/sequence_classifier.ts";
+import type { TextCodec } from "../model/tokenizer.ts";
+import type { Reward } from "../reward/reward.ts";
+import type { TrainConfig } from "./config.ts";
+import { evaluatePolicy, EVALUATION_BATCH } from "./evaluate.ts";
+import { beginRun } from "./open_run.ts";
+import { type PpoRun, ppoStep } from "./ppo.ts";
+import { sum } from "./stats.ts";
+
+/** What a plan is made from. */
+export interface PlanInputs {
+  /** Of the policy, and of the reference. */
+  model: CausalLMConfig;
+  /** Of the reward, where it is a classifier. */
+  reward?: SequenceClassifierConfig | undefined;
+  settings: TrainConfig;
+  limits: AdapterLimits;
+  /** Tokens of the shortest and of the longest prompt, at least 1. */
+  promptTokens: { shortest: number; longest: number };
+}
+
+/** What is in GPU memory when most is, in bytes. */
+export interface MemoryPlan {
+  /** What it is for; together `peakBytes`. */
+  parts: { name: string; bytes: number }[];
+  peakBytes: number;
+  /** Of the policy with its value head. */
+  parameters: number;
+}
+
+/**
+ * Plans the memory of a PPO run.
+ *
+ * @throws {ShapeError} If a tensor exceeds what one binding may cover.
+ * @throws {GpuMemoryError} If a tensor exceeds what one buffer may have.
+ */
+export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
+  using gpu = await Gpu.open({ webgpu: dryWebGpu(inputs.limits) });
+  using resources = new DisposableStack();
+  const { settings, model: config } = inputs;
+  const tokenizer = lettersAsTokens(config.vocabSize);
+  const classifier = inputs.reward && resources.use(
+    new SequenceClassifier(gpu, {
+      config: inputs.reward,
+      tokenizer: lettersAsTokens(inputs.reward.trunk.vocabSize),
+    }),
+  );
+  const parts = { config, tokenizer };
+  const policy = resources.use(new CausalLM(gpu, { ...parts, train: true, valueHead: true }));
+  const run = beginRun(resources, {
+    policy,
+    reference: resources.use(new CausalLM(gpu, parts)),
+    reward: rewardBy(classifier),
+    config: { ...settings, epochs: 1 }, // the next one needs nothing more
+  });
+
+  const prompt = "x".repeat(promptLength(inputs));
+  const responses = Math.min(settings.evalResponses, EVALUATION_BATCH);
+  if (responses > 0) await evaluatePolicy(run, [prompt], { ...settings, responses });
+  const prompts = Array(settings.batchSize).fill(prompt);
+  await ppoStep(run, prompts, { step: 0, learningRate: 0 });
+
+  return {
+    parts: partsOf(run, classifier, gpu.peakBytes),
+    peakBytes: gpu.peakBytes,
+    parameters: policy.layout.count,
+  };
+}
+
+/** Tokens of a prompt that makes both the row and the response as long as they can be. */
+function promptLength({ settings, model, promptTokens }: PlanInputs): number {
+  const limit = Math.min(settings.maxLength, model.nPositions);
+  const { maxNewTokens = limit } = settings;
+  const shortest = Math.min(promptTokens.shortest, limit - 1); // a run refuses longer ones
+  const row = Math.min(promptTokens.longest + maxNewTokens, limit);
+  const response = Math.min(maxNewTokens, limit - shortest);
+  return row - response;
+}
+
+/** A tokenizer with one token a letter, whatever it is. No text ends before its limit. */
+function lettersAsTokens(vocabSize: number): TextCodec {
+  return {
+    encode: (text) => Array(text.length).fill(0),
+    decode: ({ length }) => "x".repeat(length),
+    vocabSize,
+    eosId: vocabSize - 1, // what is read from the dry GPU is 0
+    bosId: 0,
+    specialTokens: [],
+    files: {},
+  };
+}
+
+/** A reward that takes the memory of a classifier, if there is one. */
+function rewardBy(classifier: SequenceClassifier | undefined): Reward {
+  return {
+    name: "plan",
+    async score(samples) {
+      await classifier?.classify(samples.map(({ text }) => text));
+      return samples.map(() => 0);
+    },
+  };
+}
+
+function partsOf(
+  { policy, reference, optimizer }: PpoRun,
+  classifier: SequenceClassifier | undefined,
+  peakBytes: number,
+): MemoryPlan["parts"] {
+  const slots = [...policy.arena.slotBytes, ...reference.arena.slotBytes];
+  const activations = (kind: SlotKind) =>
+    sum(slots.filter(([name]) => kindOf(name) === kind).map(([, bytes]) => bytes));
+  const parts = [
+    { name: "policy", bytes: flatBytes(policy.values) },
+    { name: "reference", bytes: flatBytes(reference.values) },
+    { name: "gradients", bytes: flatBytes(policy.grads) },
+    { name: "AdamW's moments", bytes: flatBytes(optimizer.m) + flatBytes(optimizer.v) },
+    { name: "activations in training", bytes: activations("training") },
+    { name: "activations in scoring", bytes: activations("scoring") },
+    { name: "activations in decoding", bytes: activations("decoding") },
+    { name: "KV cache", bytes: activations("cache") },
+    { name: "logits", bytes: activations("logits") },
+    { name: "reward model", bytes: flatBytes(classifier?.values) + arenaBytes(classifier?.arena) },
+  ];
+  const known = sum(parts.map(({ bytes }) => bytes));
+  return [...parts, { name: "other", bytes: peakBytes - known }].filter(({ bytes }) => bytes > 0);
+}
+
+type SlotKind = "training" | "scoring" | "decoding" | "cache" | "logits";
+
+/** What a slot of a language model's arena is for. */
+function kindOf(slot: string): SlotKind {
+  if (slot.startsWith("decode.cache")) return "cache";
+  if (slot.endsWith("logits")) return "logits";
+  if (slot.startsWith("decode.")) return "decoding";
+  // Kept for each layer, gradients, what PPO's loss is made of.
+  return /^(h\d|d[a-z]|scratch|ppo)/.test(slot) ? "training" : "scoring";
+}
+
+function flatBytes(tensors: FlatTensors | undefined): number {
+  return sum((tensors?.chunks ?? []).map(({ storage }) => storage.bytes));
+}
+
+function arenaBytes(arena: Arena | undefined): number {
+  return sum([...arena?.slotBytes.values() ?? []]);
+}
