@@ -1,4 +1,5 @@
 import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
+import { saveAdapters } from "./adapter_folder.ts";
 import type { CausalLMConfig } from "./causal_lm_config.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
@@ -6,7 +7,14 @@ import { gptNeoParameters } from "./gpt_neo.ts";
 import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
-import { type FlatTensors, ParameterLayout } from "./params.ts";
+import { Adapters, type LoraOptions } from "./lora.ts";
+import {
+  eitherOf,
+  type FlatTensors,
+  ParameterLayout,
+  type ParameterSpec,
+  type ParameterValues,
+} from "./params.ts";
 import type { SaveOptions } from "./save.ts";
 import { ScoreHead, type TokenScores } from "./score.ts";
 import { type TokenBatch, type TokenRows, uploadTokens } from "./token_batch.ts";
@@ -21,8 +29,12 @@ export interface CausalLMParts {
   train?: boolean;
   /** Add a value head, which is zero at first. */
   valueHead?: boolean;
+  /** Train adapters, and the value head, in place of the parameters. */
+  lora?: LoraOptions | undefined;
   /** Files of the folder that the model came from, to be kept when it is saved. */
   files?: CausalLMFiles;
+  /** The parameters of another model, to be used in place of own ones and not to be freed. */
+  values?: FlatTensors;
 }
 
 /**
@@ -34,36 +46,96 @@ export class CausalLM implements Disposable {
   readonly config: CausalLMConfig;
   readonly tokenizer: TextCodec;
   readonly files: CausalLMFiles;
-  readonly layout: ParameterLayout;
   /** The parameters by checkpoint name, without the prefix `transformer.`. */
   readonly values: FlatTensors;
-  /** Their gradients, if the model is trained. */
+  /** Those that training changes: `values`, or with adapters these and the value head, which then is only here. */
+  readonly trained: FlatTensors;
+  /** Gradients of `trained`, if the model is trained. */
   readonly grads: FlatTensors | undefined;
+  readonly adapters: Adapters | undefined;
   readonly hasValueHead: boolean;
   readonly arena: Arena;
   readonly head: LmHead;
 
+  readonly #isShared: boolean;
+
   constructor(readonly gpu: Gpu, parts: CausalLMParts) {
-    const { config, tokenizer, train = false, valueHead = false, files = {} } = parts;
+    const { config, tokenizer, train = false, valueHead = false, lora, files = {} } = parts;
     this.config = config;
     this.tokenizer = tokenizer;
     this.files = files;
     this.hasValueHead = valueHead;
-    const specs = [
-      ...(config.modelType === "gpt2" ? gpt2Parameters(config) : gptNeoParameters(config)),
-      ...(valueHead ? valueHeadParameters(config.nEmbd) : []),
-    ];
-    this.layout = new ParameterLayout(specs, gpu.bindingBytes);
-    this.values = this.layout.allocate(gpu, "values");
-    this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
+    const allocate = (specs: readonly ParameterSpec[], label: string) =>
+      new ParameterLayout(specs, gpu.bindingBytes).allocate(gpu, label);
+    const trunk = config.modelType === "gpt2" ? gpt2Parameters(config) : gptNeoParameters(config);
+    const ofValueHead = valueHead ? valueHeadParameters(config.nEmbd) : [];
+    this.adapters = lora && new Adapters(lora, trunk);
+    this.#isShared = parts.values !== undefined;
+    this.values = parts.values ??
+      allocate(this.adapters ? trunk : [...trunk, ...ofValueHead], "values");
+    this.trained = this.adapters
+      ? allocate([...this.adapters.parameters, ...ofValueHead], "adapters")
+      : this.values;
+    this.grads = train ? this.trained.layout.allocate(gpu, "grads") : undefined;
     this.arena = new Arena(gpu, "activations");
     const head = config.tieWordEmbeddings ? "wte.weight" : "lm_head.weight";
-    this.head = new LmHead(this.arena, this.values.get(head), this.grads?.get(head));
+    const dhead = this.grads?.has(head) ? this.grads.get(head) : undefined;
+    this.head = new LmHead(this.arena, this.values.get(head), dhead);
   }
 
   /** What the layers need to record themselves into `pass`. */
   context(pass: Pass): LayerContext {
-    return { pass, values: this.values, grads: this.grads, arena: this.arena };
+    const { values, trained, grads, arena, adapters } = this;
+    return { pass, values: adapters ? eitherOf(trained, values) : values, grads, arena, adapters };
+  }
+
+  /**
+   * The model as it was before its adapters, frozen and without a value head: PPO's reference.
+   *
+   * It uses this model's parameters, so it lasts no longer than this one, and has memory for activations only.
+   *
+   * @throws {TypeError} If the model has no adapters.
+   */
+  withoutAdapters(): CausalLM {
+    const { gpu, config, tokenizer, files, values } = this;
+    if (!this.adapters) {
+      throw new TypeError("Cannot leave adapters out: the model has none; load it with lora");
+    }
+    return new CausalLM(gpu, { config, tokenizer, files, values });
+  }
+
+  /** Where every parameter lies, and what there is. */
+  get layout(): ParameterLayout {
+    return this.values.layout;
+  }
+
+  /** The parameters without adapters, the value head among them. */
+  get parameters(): ParameterValues {
+    const { values, trained, adapters } = this;
+    if (!adapters) return values;
+    const ofValueHead = trained.layout.specs.filter(({ name }) => name.startsWith("v_head."));
+    return {
+      layout: { specs: [...values.layout.specs, ...ofValueHead] },
+      get: (name) => eitherOf(trained, values).get(name),
+    };
+  }
+
+  /** The same with the adapters in them; a tensor lasts until the next is asked for. */
+  get merged(): ParameterValues {
+    const { gpu, arena, adapters, trained, parameters } = this;
+    const { layout } = parameters;
+    const merge = (name: string) => {
+      const weight = parameters.get(name);
+      const layer = name.replace(/\.weight$/, "");
+      if (!adapters?.has(layer)) return weight;
+      const sum = arena.take("lora.merged", weight.shape);
+      const pass = gpu.record("merge");
+      pass.copy(weight, sum);
+      adapters.merge(pass, { name: layer, weight: sum, values: trained });
+      pass.submit();
+      return sum;
+    };
+    return { layout, get: merge };
   }
 
   /** Uploads rows of token ids; see {@linkcode uploadTokens}. */
@@ -132,17 +204,24 @@ export class CausalLM implements Disposable {
   /**
    * Writes a folder that `transformers` loads: configuration, weights, tokenizer, and a model card if given.
    *
+   * Of a model with adapters it holds these alone, as PEFT loads them, in float32; with `merged` it is a whole model.
    * The folder appears whole or not at all; files of other names that are in it already are kept.
    *
    * @throws {SafetensorsError} If a number is too large for the dtype.
    */
-  savePretrained(folder: string, options?: SaveOptions): Promise<void> {
+  savePretrained(
+    folder: string,
+    { merged = false, ...options }: SaveOptions & { merged?: boolean } = {},
+  ): Promise<void> {
+    const { adapters } = this;
+    if (adapters && !merged) return saveAdapters(this, adapters, folder, options);
     return saveCausalLM(this, folder, options);
   }
 
   /** Frees the model's memory. */
   [Symbol.dispose](): void {
-    this.values.free(this.gpu);
+    if (!this.#isShared) this.values.free(this.gpu);
+    if (this.trained !== this.values) this.trained.free(this.gpu);
     this.grads?.free(this.gpu);
     this.arena[Symbol.dispose]();
   }

@@ -24,7 +24,7 @@ export function embed(
   return out;
 }
 
-/** Backward of {@linkcode embed}: adds to the gradients of both tables, padding left out. */
+/** Backward of {@linkcode embed}: adds to the gradients of the tables that are trained, padding left out. */
 export function embedBackward(
   context: LayerContext,
   tables: EmbeddingTables,
@@ -33,9 +33,10 @@ export function embedBackward(
 ): void {
   const grads = gradsOf(context);
   for (const [table, rows] of [["tokens", host.ids], ["positions", host.positions]] as const) {
+    const name = `${tables[table]}.weight`;
+    if (!grads.has(name)) continue;
     const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask));
-    const dtable = grads.get(`${tables[table]}.weight`);
-    embeddingBackward(context.pass, { dout, groups, dtable });
+    embeddingBackward(context.pass, { dout, groups, dtable: grads.get(name) });
   }
 }
 

@@ -1,6 +1,8 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { openModelFolder } from "../weights/folder.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
+import { findBase, mergeAdapters } from "./adapter_folder.ts";
 import { CausalLM } from "./causal_lm.ts";
 import {
   type CausalLMConfig,
@@ -8,6 +10,7 @@ import {
   toHuggingFaceCausalLMConfig,
 } from "./causal_lm_config.ts";
 import { initialiseParameters } from "./initialise.ts";
+import { initialiseAdapters, type LoraOptions } from "./lora.ts";
 import { type SaveOptions, writeModelFolder } from "./save.ts";
 import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
 import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
@@ -18,6 +21,8 @@ export interface CausalLMFiles {
   config?: unknown;
   /** `generation_config.json` as it was read. */
   generationConfig?: Uint8Array<ArrayBuffer>;
+  /** How the model is known: the folder, or a name on the Hub. */
+  name?: string;
 }
 
 /** Classes with a head put a prefix before the trunk's names; GPT-2's original checkpoint does not. */
@@ -35,11 +40,19 @@ export interface LoadOptions {
   train?: boolean;
   /** Add a value head: the folder's own where it has one, else zeros (default false). */
   valueHead?: boolean;
+  /** Train adapters, and the value head, in place of the parameters; `uniform` gives numbers from 0 to 1 to start them. */
+  lora?: LoraOptions & { uniform: () => number };
+  /** How the model is known: a name on the Hub, perhaps with a revision (default: the folder). */
+  name?: string;
+  /** How the model that a folder of adapters names is found, if it is on the Hub. */
+  hub?: HubOptions;
 }
 
 /**
  * Loads a GPT-2 or a GPT-Neo from a Hugging Face folder: config.json, weights in
  * one safetensors file or in several with an index (F32, F16 or BF16), tokenizer.json.
+ *
+ * Of a folder of adapters, as PEFT writes them, the model is loaded that they belong to, and they are merged into it.
  *
  * @throws {ModelFolderError} If a file or a tensor is missing, has the wrong shape, or is not known.
  * @throws {SafetensorsError} If the weights break the format.
@@ -49,7 +62,23 @@ export interface LoadOptions {
 export async function loadCausalLM(
   gpu: Gpu,
   path: string,
-  { train = false, valueHead = false }: LoadOptions = {},
+  options: LoadOptions = {},
+): Promise<CausalLM> {
+  const { base, adapters } = await findBase(path, options.hub);
+  const model = await loadWhole(gpu, base, { name: resolve(path), ...options });
+  try {
+    for (const folder of adapters) await mergeAdapters(model, folder);
+  } catch (error) {
+    model[Symbol.dispose]();
+    throw error;
+  }
+  return model;
+}
+
+async function loadWhole(
+  gpu: Gpu,
+  path: string,
+  { train = false, valueHead = false, lora, name }: LoadOptions & { name: string },
 ): Promise<CausalLM> {
   using folder = await openModelFolder(path);
   const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
@@ -58,15 +87,15 @@ export async function loadCausalLM(
   const generationConfig = folder.files.includes("generation_config.json")
     ? await folder.readFile("generation_config.json")
     : undefined;
-  const files = { config: folder.config, ...(generationConfig && { generationConfig }) };
-  const model = new CausalLM(gpu, { config, tokenizer, train, valueHead, files });
+  const files = { name, config: folder.config, ...(generationConfig && { generationConfig }) };
+  const model = new CausalLM(gpu, { config, tokenizer, train, valueHead, lora, files });
   try {
     const storesValueHead = folder.tensors.has("v_head.summary.weight");
     await readParameters(folder, {
       gpu,
-      values: model.values,
+      values: model.parameters,
       // A new value head starts from zero.
-      specs: model.layout.specs.filter(({ name }) =>
+      specs: model.parameters.layout.specs.filter(({ name }) =>
         storesValueHead || !name.startsWith("v_head.")
       ),
       names: CAUSAL_LM_NAMES,
@@ -79,6 +108,7 @@ export async function loadCausalLM(
     model[Symbol.dispose]();
     throw error;
   }
+  if (lora) initialiseAdapters(gpu, model.adapters!, { values: model.trained, ...lora });
   return model;
 }
 
@@ -107,13 +137,13 @@ export async function saveCausalLM(
   path: string,
   options?: SaveOptions,
 ): Promise<void> {
-  const { gpu, values, config, files: { config: original, generationConfig }, tokenizer } = model;
+  const { gpu, config, files: { config: original, generationConfig }, tokenizer } = model;
   const generation = generationConfig ??
     JSON.stringify(defaultGenerationConfig(config), null, 2) + "\n";
   await writeModelFolder(path, {
     config: toHuggingFaceCausalLMConfig(config, original),
     files: { "generation_config.json": generation, ...tokenizer.files },
-    tensors: storedTensors({ gpu, values, names: CAUSAL_LM_NAMES }),
+    tensors: storedTensors({ gpu, values: model.merged, names: CAUSAL_LM_NAMES }),
   }, options);
 }
 

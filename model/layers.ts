@@ -6,16 +6,20 @@ import {
   layerNormForward,
   layerNormPartials,
 } from "../kernels/layer_norm.ts";
-import { matmul, type MatmulOptions } from "../kernels/matmul.ts";
-import type { FlatTensors } from "./params.ts";
+import { geluForward, type GeluKind } from "../kernels/gelu.ts";
+import { matmul } from "../kernels/matmul.ts";
+import type { Adapters } from "./lora.ts";
+import type { NamedTensors } from "./params.ts";
 
 /** What a layer needs to record itself: where to, its numbers, its memory. */
 export interface LayerContext {
   pass: Pass;
   /** Parameters by name. */
-  values: FlatTensors;
-  /** Gradients, added to by backward passes; absent in a frozen model. */
-  grads?: FlatTensors | undefined;
+  values: NamedTensors;
+  /** Gradients of those parameters that are trained, added to by backward passes; absent in a frozen model. */
+  grads?: NamedTensors | undefined;
+  /** What is added to linear layers, where the model is trained through adapters. */
+  adapters?: Adapters | undefined;
   /** Gives the activation slots. */
   arena: Arena;
 }
@@ -33,7 +37,7 @@ export function slotsOf(arena: Arena, prefix: string): Slots {
 }
 
 /** The gradients of a model that has them. */
-export function gradsOf({ grads }: LayerContext): FlatTensors {
+export function gradsOf({ grads }: LayerContext): NamedTensors {
   if (!grads) throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
   return grads;
 }
@@ -85,45 +89,55 @@ export interface LinearTensors {
   x: Tensor;
   /** (N, out) */
   out: Tensor;
-  /** (N, out), added after the activation. */
+  /** (N, out), added; goes without an activation. */
   residual?: Tensor;
-  /** (N, out), overwritten with what the activation is applied to. */
-  preactivation?: Tensor;
+  /** Applied to the sum, which overwrites `preactivation` (N, out). */
+  activation?: { kind: GeluKind; preactivation: Tensor };
 }
 
-/** Overwrites `out` with `activation(x W + b) + residual`. */
+/** Overwrites `out` with `activation(x W + b) + residual`, with what adapters add to `x W`. */
 export function linear(
-  { pass, values }: LayerContext,
-  { name, x, ...tensors }: LinearTensors,
-  options: Pick<MatmulOptions, "activation"> = {},
+  context: LayerContext,
+  { name, x, out, residual, activation }: LinearTensors,
 ): void {
+  const { pass, values, adapters } = context;
   const b = values.get(`${name}.weight`);
   const bias = values.has(`${name}.bias`) ? values.get(`${name}.bias`) : undefined;
-  matmul(pass, { a: x, b, bias, ...tensors }, options);
+  if (!adapters?.has(name)) {
+    const { kind, preactivation } = activation ?? {};
+    const tensors = { a: x, b, bias, residual, preactivation, out };
+    matmul(pass, tensors, kind ? { activation: kind } : {});
+    return;
+  }
+  const sum = activation?.preactivation ?? out;
+  matmul(pass, { a: x, b, bias, residual, out: sum });
+  adapters.forward(context, { name, x, out: sum });
+  if (activation) geluForward(pass, { x: sum, out }, activation);
 }
 
 /**
  * Backward of {@linkcode linear} without activation and residual.
  *
- * Overwrites `dx`, or adds to it with `accumulate`; adds to the gradients of weight and bias.
+ * Overwrites `dx`, or adds to it with `accumulate`; adds to the gradients of weight, bias and adapters, of those
+ * that are trained.
  */
 export function linearBackward(
   context: LayerContext,
   { name, x, dout, dx }: { name: string; x: Tensor; dout: Tensor; dx: Tensor },
   { accumulate = false }: { accumulate?: boolean } = {},
 ): void {
-  const { pass, values, arena } = context;
+  const { pass, values, arena, adapters } = context;
   const grads = gradsOf(context);
-  const weight = values.get(`${name}.weight`);
-  matmul(pass, { a: dout, b: weight, out: dx }, { layout: "nt", accumulate });
-  matmul(pass, { a: x, b: dout, out: grads.get(`${name}.weight`) }, {
-    layout: "tn",
-    accumulate: true,
-  });
-  if (!grads.has(`${name}.bias`)) return;
-  columnSum(pass, {
-    x: dout,
-    out: grads.get(`${name}.bias`),
-    partials: arena.take("scratch.columns", [columnSumPartials(dout.rowCount), dout.columnCount]),
-  });
+  const [weight, bias] = [`${name}.weight`, `${name}.bias`];
+  matmul(pass, { a: dout, b: values.get(weight), out: dx }, { layout: "nt", accumulate });
+  if (adapters?.has(name)) adapters.backward(context, { name, x, dout, dx });
+  if (grads.has(weight)) {
+    const out = grads.get(weight);
+    matmul(pass, { a: x, b: dout, out }, { layout: "tn", accumulate: true });
+  }
+  if (grads.has(bias)) {
+    const shape = [columnSumPartials(dout.rowCount), dout.columnCount];
+    const partials = arena.take("scratch.columns", shape);
+    columnSum(pass, { x: dout, out: grads.get(bias), partials });
+  }
 }

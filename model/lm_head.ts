@@ -16,7 +16,7 @@ export class LmHead {
 
   /**
    * @param weight (V, C), usually the token embedding itself.
-   * @param dweight (V, C) its gradient, which {@linkcode backward} adds to; absent in a frozen model.
+   * @param dweight (V, C) its gradient, which {@linkcode backward} adds to; absent where the weight is not trained.
    */
   constructor(
     readonly arena: Arena,
@@ -47,7 +47,7 @@ export class LmHead {
   }
 
   /**
-   * Backward of {@linkcode logits}: overwrites `dhidden` (n, C), adds to the gradient of the weight.
+   * Backward of {@linkcode logits}: overwrites `dhidden` (n, C), adds to the gradient of the weight if it has one.
    *
    * @param dlogits (n, V), as a loss kernel left it in place of the logits.
    */
@@ -55,12 +55,10 @@ export class LmHead {
     pass: Pass,
     { dlogits, hidden, dhidden }: { dlogits: Tensor; hidden: Tensor; dhidden: Tensor },
   ): void {
-    if (!this.dweight) {
-      throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
-    }
     for (const { from, to } of this.#shards()) {
       const a = dlogits.columns(from, to);
       matmul(pass, { a, b: this.weight.rows(from, to), out: dhidden }, { accumulate: from > 0 });
+      if (!this.dweight) continue;
       const out = this.dweight.rows(from, to);
       matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: true });
     }

@@ -124,8 +124,30 @@ export class ParameterLayout {
   }
 }
 
+/** Tensors by the names of parameters. */
+export interface NamedTensors {
+  /** Whether there is a tensor of that name. */
+  has(name: string): boolean;
+  /** The tensor of that name; shares memory. */
+  get(name: string): Tensor;
+}
+
+/** The tensors of both; where they share a name, those of the first. */
+export function eitherOf(first: NamedTensors, second: NamedTensors): NamedTensors {
+  return {
+    has: (name) => first.has(name) || second.has(name),
+    get: (name) => (first.has(name) ? first : second).get(name),
+  };
+}
+
+/** Parameters and their tensors, as files are read and written: those of one layout, or of several together. */
+export interface ParameterValues {
+  readonly layout: { readonly specs: readonly ParameterSpec[] };
+  get(name: string): Tensor;
+}
+
 /** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
-export class FlatTensors {
+export class FlatTensors implements NamedTensors, ParameterValues {
   constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}
 
   /** Whether there is a tensor of that name. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import type { FloatType } from "../weights/floats.ts";
 import type { TensorToWrite } from "../weights/safetensors.ts";
-import { WEIGHT_FILE, writeWeights } from "../weights/weights.ts";
+import { MODEL_FILE, writeWeights } from "../weights/weights.ts";
 
 /** How numbers are stored, as torch and `config.json` name it. */
 export type SaveDtype = "float32" | "float16" | "bfloat16";
@@ -54,7 +54,7 @@ export async function writeModelFolder(
     }
     await writeWeights(folder, tensors, { dtype: FLOAT_TYPES[dtype], maxShardBytes });
   };
-  await writeFolderAtomic(path, write, { outdated: WEIGHT_FILE });
+  await writeFolderAtomic(path, write, { outdated: MODEL_FILE });
 }
 
 function checkOptions(dtype: string, maxShardBytes: number | undefined): void {

@@ -7,7 +7,7 @@ import { type Gpu, sizeOf, type Tensor } from "../kernels/runtime/mod.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import type { ModelFolder } from "../weights/folder.ts";
 import type { TensorToWrite } from "../weights/safetensors.ts";
-import type { FlatTensors, ParameterSpec, StoredTensor } from "./params.ts";
+import type { ParameterSpec, ParameterValues, StoredTensor } from "./params.ts";
 
 /** How the files of an architecture name what they hold. */
 export interface CheckpointNames {
@@ -21,7 +21,7 @@ export interface CheckpointNames {
 export interface ReadOptions {
   gpu: Gpu;
   /** Overwritten where `specs` say so. */
-  values: FlatTensors;
+  values: ParameterValues;
   /** The parameters to read; all of `values` by default. */
   specs?: readonly ParameterSpec[];
   names: CheckpointNames;
@@ -77,7 +77,7 @@ async function upload(
 
 /** Parameters as a checkpoint has them, in their order; each is read from the GPU when its turn comes. */
 export function storedTensors(
-  { gpu, values, names }: { gpu: Gpu; values: FlatTensors; names: CheckpointNames },
+  { gpu, values, names }: { gpu: Gpu; values: ParameterValues; names: CheckpointNames },
 ): TensorToWrite[] {
   return values.layout.specs.flatMap((spec) =>
     partsOf(spec).map((part) => ({

@@ -128,11 +128,13 @@ export function mlp(
   const [N, C] = [x.rowCount, x.columnCount];
   const F = context.values.get(`${names.fc}.weight`).columnCount;
   const activated = slots("activated", [N, F]);
-  linear(
-    context,
-    { name: names.fc, x, preactivation: slots("fc", [N, F]), out: activated },
-    { activation },
-  );
+  const preactivation = slots("fc", [N, F]);
+  linear(context, {
+    name: names.fc,
+    x,
+    out: activated,
+    activation: { kind: activation, preactivation },
+  });
   const sum = slots(out, [N, C]);
   linear(context, { name: names.proj, x: activated, residual, out: sum });
   return sum;

@@ -31,13 +31,13 @@ export class SftTrainer implements Disposable {
 
   /** @param model Loaded with `train`. */
   constructor(readonly model: CausalLM, readonly options: SftOptions) {
-    this.optimizer = new AdamW(model.gpu, model.layout, options);
+    this.optimizer = new AdamW(model.gpu, model.trained.layout, options);
   }
 
   /** One optimizer step on rows of token ids (B, T), T at least 2. */
   async step(rows: TokenRows): Promise<SftStats> {
     const { model, optimizer, options } = this;
-    const { gpu, values, grads } = model;
+    const { gpu, trained, grads } = model;
     if (!grads) {
       throw new TypeError("Cannot train: the model was loaded frozen; load it with train");
     }
@@ -47,7 +47,7 @@ export class SftTrainer implements Disposable {
     const parts = split(rows, options.gradientAccumulation ?? 1);
     for (const [index, part] of parts.entries()) {
       const { pass, losses, weights } = this.#record(part, tokens, index === 0);
-      if (index === parts.length - 1) optimizer.step(pass, values, grads);
+      if (index === parts.length - 1) optimizer.step(pass, trained, grads);
       pass.submit();
       const perToken = await gpu.read(losses);
       loss += weights.reduce((sum, weight, n) => weight > 0 ? sum + weight * perToken[n] : sum, 0);

@@ -78,7 +78,7 @@ export class PolicyUpdate {
         pass.submit();
       }
       const pass = gpu.record("optimizer");
-      optimizer.step(pass, policy.values, grads);
+      optimizer.step(pass, policy.trained, grads);
       const row = log.rows(index, index + 1).view([LOG_SIZE]);
       pass.copy(stats, row.rows(0, PPO_SIZE));
       pass.copy(valueStats, row.rows(PPO_SIZE, PPO_SIZE + VALUE_SIZE));

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { ModelFolderError } from "./errors.ts";
 import { parseJson, showJson } from "./json.ts";
 import { readRegularFile } from "./regular_file.ts";
-import type { SafetensorsFile, TensorInfo } from "./safetensors.ts";
-import { openWeights, WEIGHTS, type Weights } from "./weights.ts";
+import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openWeights, WEIGHTS, Weights } from "./weights.ts";
 
 const CONFIG = "config.json";
 
@@ -15,21 +15,25 @@ export class ModelFolder implements Disposable {
   readonly path: string;
   /** Names of the files in it, sorted. */
   readonly files: readonly string[];
-  /** What `config.json` holds; the model checks it. */
+  /** The file that says what the weights are: `config.json`, or in a folder of adapters `adapter_config.json`. */
+  readonly configName: string;
+  /** What it holds; the model checks it. */
   readonly config: unknown;
   readonly #weights: Weights;
 
   /** Takes over `weights`; use {@linkcode openModelFolder}. */
   constructor(
-    { path, files, config, weights }: {
+    { path, files, configName = CONFIG, config, weights }: {
       path: string;
       files: readonly string[];
+      configName?: string;
       config: unknown;
       weights: Weights;
     },
   ) {
     this.path = path;
     this.files = files;
+    this.configName = configName;
     this.config = config;
     this.#weights = weights;
   }
@@ -71,9 +75,8 @@ export class ModelFolder implements Disposable {
     if (stored.join() === shape.join()) return file;
     throw new ModelFolderError(
       `Cannot load ${file.path}: tensor ${showJson(name)} has the shape ${showJson(stored)}, ` +
-        `${CONFIG} makes it ${
-          showJson(shape)
-        }; use the ${CONFIG} that was saved with these weights`,
+        `${this.configName} makes it ${showJson(shape)}; ` +
+        `use the ${this.configName} that was saved with these weights`,
       { path: file.path },
     );
   }
@@ -115,6 +118,33 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
   return new ModelFolder({ path, files, config, weights });
 }
 
+/**
+ * Whether a folder holds adapters in place of a whole model.
+ *
+ * @throws {ModelFolderError} If there is no such folder.
+ */
+export async function holdsAdapters(path: string): Promise<boolean> {
+  const files = await listFiles(path);
+  return files.includes(ADAPTER_CONFIG) && !files.includes(CONFIG);
+}
+
+/**
+ * Opens a folder of adapters with `adapter_config.json` and `adapter_model.safetensors`, as PEFT writes it.
+ *
+ * @throws {ModelFolderError} If the folder or a file is missing, or the configuration is not JSON.
+ * @throws {SafetensorsError} If the weights break the format.
+ */
+export async function openAdapterFolder(path: string): Promise<ModelFolder> {
+  const files = await listFiles(path);
+  const config = await readConfig(path, ADAPTER_CONFIG);
+  if (!files.includes(ADAPTER_WEIGHTS)) {
+    throw unopened(path, `${ADAPTER_WEIGHTS} is missing; save the adapters as safetensors`);
+  }
+  const file = join(path, ADAPTER_WEIGHTS);
+  const weights = new Weights(file, [await openSafetensors(file)]);
+  return new ModelFolder({ path, files, configName: ADAPTER_CONFIG, config, weights });
+}
+
 async function listFiles(path: string): Promise<string[]> {
   try {
     const files = [];
@@ -145,12 +175,16 @@ async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayB
  *
  * @throws {ModelFolderError} If it is missing or not JSON.
  */
-export async function readModelConfig(folder: string): Promise<unknown> {
-  const bytes = await readFile(folder, CONFIG);
+export function readModelConfig(folder: string): Promise<unknown> {
+  return readConfig(folder, CONFIG);
+}
+
+async function readConfig(folder: string, name: string): Promise<unknown> {
+  const bytes = await readFile(folder, name);
   try {
     return parseJson(bytes);
   } catch (error) {
-    const path = join(folder, CONFIG);
+    const path = join(folder, name);
     const message = `Cannot read ${path}: ${(error as Error).message}; save it again as JSON`;
     throw new ModelFolderError(message, { path, cause: error });
   }

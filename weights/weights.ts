@@ -22,8 +22,13 @@ export const WEIGHTS = "model.safetensors";
 /** The file that says where weights are that are in several. */
 export const SHARD_INDEX = "model.safetensors.index.json";
 
-/** Names of files that hold weights or say where they are. */
-export const WEIGHT_FILE = /^model(-\d+-of-\d+)?\.safetensors(\.index\.json)?$/;
+/** The weights of adapters, and what says that a folder holds adapters and of what kind. */
+export const ADAPTER_WEIGHTS = "adapter_model.safetensors";
+export const ADAPTER_CONFIG = "adapter_config.json";
+
+/** Names of files that say what model a folder holds: none may outlast the model. */
+export const MODEL_FILE =
+  /^(model(-\d+-of-\d+)?\.safetensors(\.index\.json)?|adapter_model\.safetensors|(adapter_)?config\.json)$/;
 
 /** The open weights of a model. Dispose of them after use. */
 export class Weights implements Disposable {

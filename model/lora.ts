@@ -1,0 +1,206 @@
+/**
+ * LoRA: what training adds to a linear layer is the product of two thin matrices, and nothing else is trained.
+ *
+ * With A (in, r) and B (r, out), the layer computes x W + (alpha / r) (x A) B; the sum of the weights is never made.
+ * Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
+ */
+
+import { matmul } from "../kernels/matmul.ts";
+import type { Gpu, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { gradsOf, type LayerContext } from "./layers.ts";
+import { linearParameters, type NamedTensors, type ParameterSpec } from "./params.ts";
+
+/** What adapters are like, and where they are. */
+export interface LoraOptions {
+  /** r, the most ranks by which a weight can change. */
+  rank: number;
+  /** The change is scaled by alpha / rank. */
+  alpha: number;
+  /**
+   * The linear layers that get one, by their names in the checkpoint or the ends of these, such as `c_attn` or
+   * `mlp.c_proj`; all of attention and MLP if empty.
+   */
+  targets: readonly string[];
+}
+
+/** Adapters that the model has no place for. */
+export class LoraError extends RangeError {
+  override name = "LoraError";
+}
+
+/** A linear layer of the checkpoint that has an adapter. */
+export interface AdaptedLayer {
+  /** In the checkpoint, without prefix: `h.0.attn.attention.q_proj`. */
+  readonly name: string;
+  /** The layer here whose output it is a part of: `h.0.attn.c_attn`. */
+  readonly layer: string;
+  readonly inputs: number;
+  /** The columns of that output: from `from` to `to`, exclusive. */
+  readonly from: number;
+  readonly to: number;
+  /** Whether the checkpoint keeps the weight as (out, in). */
+  readonly transposed: boolean;
+}
+
+/** The adapters of a model. Their numbers are among the model's parameters, by the names of {@linkcode parameters}. */
+export class Adapters {
+  readonly layers: readonly AdaptedLayer[];
+  readonly #byLayer: ReadonlyMap<string, readonly AdaptedLayer[]>;
+
+  /**
+   * @param specs The parameters of the model without adapters.
+   * @throws {LoraError} If the rank is no whole number above 0, or no layer has the name of a target.
+   */
+  constructor(readonly options: LoraOptions, specs: readonly ParameterSpec[]) {
+    const { rank } = options;
+    if (!Number.isSafeInteger(rank) || rank < 1) {
+      throw new LoraError(`Cannot adapt with rank ${rank}: it must be a whole number above 0`);
+    }
+    this.layers = targeted(specs.flatMap(linearLayers), options.targets);
+    this.#byLayer = Map.groupBy(this.layers, ({ layer }) => layer);
+  }
+
+  /** alpha / r. */
+  get scale(): number {
+    return this.options.alpha / this.options.rank;
+  }
+
+  /** A and B of every adapter, under PEFT's names, transposed in files as there. */
+  get parameters(): ParameterSpec[] {
+    const { rank } = this.options;
+    return this.layers.flatMap(({ name, inputs, from, to }) => [
+      linearParameters(`${name}.lora_A`, { inputs, outputs: rank })[0],
+      linearParameters(`${name}.lora_B`, { inputs: rank, outputs: to - from })[0],
+    ]);
+  }
+
+  /** The linear layers that have adapters. */
+  get names(): string[] {
+    return [...this.#byLayer.keys()];
+  }
+
+  /** Whether a linear layer has adapters. */
+  has(layer: string): boolean {
+    return this.#byLayer.has(layer);
+  }
+
+  /** Adds to `out` (N, out) of the linear layer `name` what its adapters make of `x` (N, in). */
+  forward(context: LayerContext, { name, x, out }: { name: string; x: Tensor; out: Tensor }): void {
+    const { pass, values } = context;
+    for (const adapted of this.#byLayer.get(name) ?? []) {
+      const low = this.#project(context, adapted, x);
+      const part = out.columns(adapted.from, adapted.to);
+      matmul(pass, { a: low, b: matricesOf(values, adapted).B, out: part }, { accumulate: true });
+    }
+  }
+
+  /**
+   * Backward of {@linkcode forward}: adds to `dx` (N, in) and to the gradients of A and B.
+   *
+   * @param tensors.dout (N, out) gradient with respect to the layer's output.
+   */
+  backward(
+    context: LayerContext,
+    { name, x, dout, dx }: { name: string; x: Tensor; dout: Tensor; dx: Tensor },
+  ): void {
+    const { pass, values, arena } = context;
+    const { scale } = this;
+    for (const adapted of this.#byLayer.get(name) ?? []) {
+      const { A, B } = matricesOf(values, adapted);
+      const { A: dA, B: dB } = matricesOf(gradsOf(context), adapted);
+      const dpart = dout.columns(adapted.from, adapted.to);
+      const low = this.#project(context, adapted, x); // again: it is cheaper than to keep
+      matmul(pass, { a: low, b: dpart, out: dB }, { layout: "tn", accumulate: true });
+      const dlow = arena.take("lora.dlow", low.shape);
+      matmul(pass, { a: dpart, b: B, out: dlow }, { layout: "nt", scale });
+      matmul(pass, { a: x, b: dlow, out: dA }, { layout: "tn", accumulate: true });
+      matmul(pass, { a: dlow, b: A, out: dx }, { layout: "nt", accumulate: true });
+    }
+  }
+
+  /**
+   * Adds the adapters of the linear layer `name` to its weight, so that it does without them.
+   *
+   * @param tensors.weight (in, out), as a whole.
+   * @param tensors.values Has A and B of the adapters.
+   */
+  merge(
+    pass: Pass,
+    { name, weight, values }: { name: string; weight: Tensor; values: NamedTensors },
+  ): void {
+    for (const adapted of this.#byLayer.get(name) ?? []) {
+      const { A, B } = matricesOf(values, adapted);
+      const out = weight.columns(adapted.from, adapted.to);
+      matmul(pass, { a: A, b: B, out }, { accumulate: true, scale: this.scale });
+    }
+  }
+
+  /** `scale * x A` (N, r). */
+  #project({ pass, values, arena }: LayerContext, adapted: AdaptedLayer, x: Tensor): Tensor {
+    const low = arena.take("lora.low", [x.rowCount, this.options.rank]);
+    matmul(pass, { a: x, b: matricesOf(values, adapted).A, out: low }, { scale: this.scale });
+    return low;
+  }
+}
+
+/** A (in, r) and B (r, out) of an adapter, or their gradients. */
+function matricesOf(tensors: NamedTensors, { name }: AdaptedLayer): { A: Tensor; B: Tensor } {
+  return {
+    A: tensors.get(`${name}.lora_A.weight`),
+    B: tensors.get(`${name}.lora_B.weight`),
+  };
+}
+
+/** The checkpoint's linear layers that make up a parameter: none, if it is not the weight of one in a block. */
+function linearLayers({ name, shape, stored }: ParameterSpec): AdaptedLayer[] {
+  if (!/^h\..*\.weight$/.test(name) || shape.length !== 2) return [];
+  const layerOf = (weight: string) => weight.replace(/\.weight$/, "");
+  const [inputs] = shape;
+  let from = 0;
+  return (stored ?? [{ name, shape }]).map(({ name: weight, shape, transposed = false }) => {
+    const to = from + (transposed ? shape[0] : shape[1]);
+    const part = { name: layerOf(weight), layer: layerOf(name), inputs, from, to, transposed };
+    from = to;
+    return part;
+  });
+}
+
+/** Those layers that `targets` name, as PEFT compares: the whole name, or its end after a point. */
+function targeted(
+  layers: readonly AdaptedLayer[],
+  targets: readonly string[],
+): readonly AdaptedLayer[] {
+  if (targets.length === 0) return layers;
+  const isNamed = ({ name }: AdaptedLayer, target: string) =>
+    `.transformer.${name}`.endsWith(`.${target}`);
+  for (const target of targets) {
+    if (layers.some((layer) => isNamed(layer, target))) continue;
+    const names = new Set(layers.map(({ name }) => name.replace(/^.*\./, "")));
+    throw new LoraError(
+      `Cannot adapt ${
+        JSON.stringify(target)
+      }: no linear layer of attention or MLP has this name; ` +
+        `use some of ${[...names].join(", ")}`,
+    );
+  }
+  return layers.filter((layer) => targets.some((target) => isNamed(layer, target)));
+}
+
+/**
+ * Starts adapters as PEFT does: A uniform, as torch initialises linear layers, and B zero, so that they change
+ * nothing at first.
+ *
+ * @param values Where A is overwritten; B is zero there already.
+ * @param uniform Numbers from 0 to 1.
+ */
+export function initialiseAdapters(
+  gpu: Gpu,
+  { layers }: Adapters,
+  { values, uniform }: { values: NamedTensors; uniform: () => number },
+): void {
+  for (const adapted of layers) {
+    const { A } = matricesOf(values, adapted);
+    const bound = 1 / Math.sqrt(adapted.inputs); // kaiming_uniform_ with a = sqrt(5)
+    gpu.write(A, Float32Array.from({ length: A.size }, () => bound * (2 * uniform() - 1)));
+  }
+}
