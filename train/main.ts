@@ -4,6 +4,7 @@
  * @module
  */
 import { resolve } from "node:path";
+import { RewardError } from "../reward/reward.ts";
 import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
 import { CheckpointKeeper } from "./checkpoint_keeper.ts";
 import { comparison, summary } from "./comparison.ts";
@@ -11,6 +12,8 @@ import type { TrainConfig } from "./config.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import type { Evaluation } from "./evaluate.ts";
+import { wholeNumber } from "./flag_values.ts";
+import { LivePage } from "./live_page.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
@@ -20,11 +23,12 @@ import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { RunFolder } from "./run_folder.ts";
 import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
+import { steering } from "./steering.ts";
 
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const { given, point } = await settings();
+  const { given, point, dashboard } = await settings();
   const { say, json } = output(given.json);
   const prompts = given.prompts
     ? await loadPrompts(given.prompts, given.template)
@@ -39,6 +43,10 @@ async function main(): Promise<void> {
     gpuTimeout: config.gpuTimeout,
     advice: `go on with --resume ${config.out}, or allow more time with --gpu-timeout`,
   });
+  await using page = dashboard === undefined ? undefined : await LivePage.open({ port: dashboard });
+  if (page) say(`live page: ${page.url}`);
+  const stopped = new AbortController(); // by the page
+  const signal = AbortSignal.any([sentinel.stop, stopped.signal]);
   using trainers = new DisposableStack();
   const open = async (checkpoint: string | undefined): Promise<PpoTrainer> => {
     const options = { ...config, hub, say: hub.say, watcher: sentinel };
@@ -75,7 +83,19 @@ async function main(): Promise<void> {
       { onStepEnd: (_, { metrics }) => json(metrics) },
     ];
     if (config.sampleEvery > 0) callbacks.push(showSample(config.sampleEvery, say));
-    await trainer.train({ prompts, callbacks: [...callbacks, keeper], signal: sentinel.stop });
+    try {
+      if (page) {
+        const save = async (trainer: PpoTrainer) => {
+          await keeper.save(trainer);
+          return folder.checkpoint(trainer.steps);
+        };
+        callbacks.push(steering(page, { name: folder.path, save, stop: () => stopped.abort() }));
+      }
+      await trainer.train({ prompts, callbacks: [...callbacks, keeper], signal });
+    } catch (error) {
+      if (error instanceof RewardError) await keepSteps(error, { trainer, keeper });
+      throw error;
+    }
     await keeper.save(trainer);
   };
   trainer = await trainThroughLoss(trainer, { folder, train, open, say });
@@ -92,6 +112,17 @@ async function main(): Promise<void> {
     for (const line of ["", ...comparison(before, after)]) say(line);
   }
   say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
+}
+
+/** After a reward has failed: saves the steps that were taken, and says how to go on with them. */
+async function keepSteps(
+  error: RewardError,
+  { trainer, keeper }: { trainer: PpoTrainer; keeper: CheckpointKeeper },
+): Promise<void> {
+  await keeper.save(trainer);
+  if (trainer.steps === 0) return;
+  error.message +=
+    `; the run is kept up to step ${trainer.steps}, to go on: --resume ${keeper.folder.path}`;
 }
 
 /** Where the run goes on, and what is other than before. */
@@ -111,15 +142,23 @@ function describeResume(
 }
 
 /** Defaults, or those of the run that is resumed < config file < environment < flags. */
-async function settings(): Promise<{ given: TrainConfig; point: ResumePoint | undefined }> {
+async function settings(): Promise<
+  { given: TrainConfig; point: ResumePoint | undefined; dashboard: number | undefined }
+> {
   const command = addSettings(
     programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
       .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
-      .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given"),
+      .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
+      .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
   ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
-  const { config: path, resume, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
+  const { config: path, resume, dashboard, ...flags } = command.parse(Deno.args, { from: "user" })
+    .opts();
   const point = resume === undefined ? undefined : await findResumePoint(resume);
   const file = path === undefined ? undefined : await readConfigFile(path);
   const env = Deno.env.toObject();
-  return { given: resolveConfig({ resumed: point?.settings, file, env, flags }), point };
+  return {
+    given: resolveConfig({ resumed: point?.settings, file, env, flags }),
+    point,
+    dashboard: dashboard === true ? 0 : dashboard,
+  };
 }
