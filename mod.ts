@@ -115,6 +115,7 @@ export {
 export { CompositeReward, type RewardPart } from "./reward/composite.ts";
 export { type DiversityOptions, DiversityReward } from "./reward/diversity.ts";
 export { HeuristicReward } from "./reward/heuristic.ts";
+export { type HttpOptions, HttpReward } from "./reward/http.ts";
 export { type LengthOptions, LengthReward } from "./reward/length.ts";
 export { MissingEndPenalty } from "./reward/missing_end.ts";
 export { PatternReward } from "./reward/pattern.ts";
@@ -158,6 +159,7 @@ export {
 } from "./train/kl_controller.ts";
 export { estimateKl } from "./train/kl_estimators.ts";
 export type { PpoMetrics, PpoStepRecord, StepTimings, UpdateStats } from "./train/metrics.ts";
+export { loadReward, type RewardSources } from "./train/load_reward.ts";
 export {
   type DistributionName,
   DISTRIBUTIONS,
