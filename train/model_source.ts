@@ -1,4 +1,4 @@
-import { type ResolvedModel, resolveModel } from "../weights/hub.ts";
+import { resolveConfigFolder, type ResolvedModel, resolveModel } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { latestCheckpoint } from "./run_folder.ts";
 
@@ -13,6 +13,15 @@ export async function findModel(name: string, hub: HubOptions): Promise<Resolved
   const checkpoint = await latestCheckpoint(name);
   if (checkpoint !== undefined) return { folder: checkpoint, name: checkpoint };
   return await resolveModel(name, hub);
+}
+
+/**
+ * A folder with the configuration of that model, and perhaps no more: nothing else of it is downloaded.
+ *
+ * @throws {Error} As {@linkcode findModel}.
+ */
+export async function findConfig(name: string, hub: HubOptions): Promise<string> {
+  return await latestCheckpoint(name) ?? await resolveConfigFolder(name, hub);
 }
 
 /** What stands before the name of a model of which only configuration and tokenizer are meant. */

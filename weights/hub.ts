@@ -7,7 +7,7 @@ import { HubError, storageError } from "./hub_errors.ts";
 import { CONFIG, hasModel } from "./hub_files.ts";
 import { type HubName, parseHubName } from "./hub_name.ts";
 import { defaultCacheDir, type HubOptions } from "./hub_options.ts";
-import { downloadSnapshot } from "./hub_snapshot.ts";
+import { downloadConfig, downloadSnapshot } from "./hub_snapshot.ts";
 
 /** A model that is on this machine. */
 export interface ResolvedModel {
@@ -39,6 +39,30 @@ export async function resolveModel(
   name: string,
   options: HubOptions = {},
 ): Promise<ResolvedModel> {
+  return await resolve(name, options, "whole");
+}
+
+/**
+ * A folder with the configuration of a model, and perhaps no more: of a model on the Hub that is not on this machine
+ * yet, `config.json` is downloaded and nothing else.
+ *
+ * @throws {ModelFolderError} As {@linkcode resolveModel}, and {@linkcode HubError} too.
+ */
+export async function resolveConfigFolder(
+  name: string,
+  options: HubOptions = {},
+): Promise<string> {
+  return (await resolve(name, options, "config")).folder;
+}
+
+/** How much of a model has to be on this machine. */
+type Extent = "whole" | "config";
+
+async function resolve(
+  name: string,
+  options: HubOptions,
+  extent: Extent,
+): Promise<ResolvedModel> {
   const kind = await kindOf(name);
   if (kind === "folder") return { folder: name, name };
   const hub = parseHubName(name);
@@ -52,7 +76,7 @@ export async function resolveModel(
   }
   const cache = new HubCache(options.cacheDir ?? defaultCacheDir(), hub);
   try {
-    const commit = await commitInCache(hub, cache, options);
+    const commit = await commitInCache(hub, cache, options, extent);
     return { folder: cache.snapshot(commit), name: `${hub.id}@${commit}` };
   } catch (error) {
     throw storageError(error, cache.root) ?? error;
@@ -69,11 +93,12 @@ async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {
   }
 }
 
-/** The commit that `hub` stands for, after whose return its snapshot is in the cache. */
+/** The commit that `hub` stands for, after whose return its snapshot is in the cache, to that extent. */
 async function commitInCache(
   hub: HubName,
   cache: HubCache,
   options: HubOptions,
+  extent: Extent,
 ): Promise<string> {
   const { id, revision } = hub;
   const known = await cache.commitOf(revision);
@@ -105,7 +130,12 @@ async function commitInCache(
   const { commit } = config;
   if (client.movedTo) options.say?.(`${id} is now called ${client.movedTo}`);
   if (!await hasModel(cache.snapshot(commit))) {
-    await downloadSnapshot(config, { id, client, cache, options });
+    const context = { id, client, cache, options };
+    if (extent === "config") {
+      await downloadConfig(config, context);
+      return commit; // the revision stays at the commit whose snapshot is whole
+    }
+    await downloadSnapshot(config, context);
   }
   if (commit !== revision) await noteCommit(cache, revision, commit);
   return commit;

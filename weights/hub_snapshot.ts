@@ -42,6 +42,16 @@ export async function downloadSnapshot(
   for (const file of files) await context.cache.link(config.commit, file);
 }
 
+/**
+ * Downloads `config.json` alone, into a snapshot that is not whole yet.
+ *
+ * @throws {HubError} If the download fails.
+ */
+export async function downloadConfig(config: RemoteFile, context: SnapshotContext): Promise<void> {
+  await download([config], { ...context, options: { ...context.options, onProgress: undefined } });
+  await context.cache.link(config.commit, config);
+}
+
 /** Those of the files with these names that the repository has. */
 async function describe(
   names: readonly string[],

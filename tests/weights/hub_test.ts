@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { ModelFolderError } from "../../weights/errors.ts";
-import { resolveModel, resolveModelFolder } from "../../weights/hub.ts";
+import { resolveConfigFolder, resolveModel, resolveModelFolder } from "../../weights/hub.ts";
 import type { DownloadProgress } from "../../weights/hub_options.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
@@ -67,6 +67,24 @@ Deno.test("a model in the cache costs one question, and none by its commit or of
     assertEquals(await resolveModelFolder(`tiny/gpt2@${COMMIT}`, options), folder);
     assertEquals(await resolveModelFolder("tiny/gpt2", { ...options, offline: true }), folder);
     assertEquals(server.seen, []);
+  }));
+
+Deno.test("resolveConfigFolder() fetches config.json and nothing else, and spoils nothing", () =>
+  withHub(async ({ server, options }) => {
+    const folder = await resolveConfigFolder("tiny/gpt2", options);
+    assertEquals(await listTree(folder), ["config.json"]);
+    assertEquals(await Deno.readFile(join(folder, "config.json")), TINY.files["config.json"]);
+    assertEquals(server.downloads(WEIGHTS).length, 0);
+    await assertHubError(
+      resolveModel("tiny/gpt2", { ...options, offline: true }),
+      "offline",
+      "does not hold it",
+    );
+
+    await resolveModel("tiny/gpt2", options);
+    assertEquals(await listTree(folder), [...TINY_FILES]);
+    assertEquals(server.downloads("config.json").length, 1);
+    assertEquals(await resolveConfigFolder("tiny/gpt2", { ...options, offline: true }), folder);
   }));
 
 Deno.test("a branch is fetched anew where it has moved, and a tag is a revision too", () => {
