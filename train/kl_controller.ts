@@ -46,7 +46,7 @@ const MAX_ERROR = 0.2;
  */
 export class KlDivergenceController {
   readonly #kind: KlControllerKind;
-  readonly #target: number;
+  #target: number;
   readonly #factor: number;
   readonly #horizon: number;
   readonly #min: number;
@@ -89,6 +89,28 @@ export class KlDivergenceController {
   /** The KL coefficient, for the next step. */
   get beta(): number {
     return this.#beta;
+  }
+
+  /** The mean KL that is held, in nats per token. */
+  get target(): number {
+    return this.#target;
+  }
+
+  /**
+   * Sets beta or the target by hand, for the next step on; `band` and `proportional` then go on from there.
+   *
+   * A beta outside of the bounds is brought back into them by the next update.
+   *
+   * @throws {RangeError} If beta is negative, the target is not above 0, or one is not finite.
+   */
+  steer({ beta = this.#beta, target = this.#target }: { beta?: number; target?: number }): void {
+    if (!Number.isFinite(beta) || beta < 0 || !isPositive(target)) {
+      throw new RangeError(
+        `Cannot steer the KL to ${target} with beta ${beta}: the target must be above 0, beta 0 or more`,
+      );
+    }
+    this.#beta = beta;
+    this.#target = target;
   }
 
   /** The mean KL of every update so far, oldest first, in nats per token. */

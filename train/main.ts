@@ -64,7 +64,8 @@ async function main(): Promise<void> {
   if (point?.run !== undefined && !goesOn) await folder.copyLines(point.run, begun);
   const { gpu, policy } = trainer;
   const name = config.model || "weights/review-gpt2";
-  say(`policy ${name}: ${policy.layout.count} parameters, on ${gpu.description}`);
+  const adapters = policy.adapters ? `, of adapters ${policy.trained.layout.count} more` : "";
+  say(`policy ${name}: ${policy.layout.count} parameters${adapters}, on ${gpu.description}`);
   if (point) say(describeResume(trainer, point));
 
   const evaluate = async (when: string): Promise<Evaluation | undefined> => {
@@ -105,6 +106,9 @@ async function main(): Promise<void> {
     return;
   }
 
+  if (config.saveMerged) {
+    await trainer.policy.savePretrained(join(folder.path, "merged"), { merged: true });
+  }
   const after = await evaluate("after");
   before ??= after && await trainer.evaluateReference(HELD_OUT_PROMPTS, after.samples.length);
   if (before && after) {

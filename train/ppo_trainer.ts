@@ -68,6 +68,8 @@ export class PpoTrainer implements Disposable {
   steps = 0;
   /** Responses sampled. */
   episodes = 0;
+  /** Learning rate of the next steps in place of the schedule's, which is followed while this is undefined. */
+  learningRate: number | undefined;
   #callbacks: readonly TrainerCallback[] = [];
   /** How far training has come in its prompts, so that a second `train` goes on where the first ended. */
   #batches: { prompts: readonly string[]; sequence: PromptBatches; sha256: string } | undefined;
@@ -163,7 +165,7 @@ export class PpoTrainer implements Disposable {
    */
   async trainStep(prompts: readonly string[]): Promise<PpoStats> {
     const { config } = this;
-    const learningRate = learningRateAt(this.steps, {
+    const learningRate = this.learningRate ?? learningRateAt(this.steps, {
       kind: config.lrSchedule,
       learningRate: config.learningRate,
       totalSteps: Math.max(this.#scheduledSteps, config.warmupSteps + 1),
