@@ -9,6 +9,8 @@ export interface PpoStats {
   metrics: PpoMetrics;
   /** One per response, in the order of the batch. */
   samples: SampleRecord[];
+  /** Of every response token, before whitening. */
+  advantages: number[];
 }
 
 /** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */

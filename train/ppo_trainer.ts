@@ -14,10 +14,11 @@ import { openRun } from "./open_run.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
-import { maskedRowSums } from "./rows.ts";
+import { maskedRowSums, maskedValues } from "./rows.ts";
 import { adapterOf, checkSameRun, restoreRun, runState } from "./run_state.ts";
 import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
+import { tokenRecords } from "./token_records.ts";
 import type { TrainerState } from "./trainer_state.ts";
 
 /** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
@@ -71,6 +72,7 @@ export class PpoTrainer implements Disposable {
   /** Learning rate of the next steps in place of the schedule's, which is followed while this is undefined. */
   learningRate: number | undefined;
   #callbacks: readonly TrainerCallback[] = [];
+  #isStopping = false;
   /** How far training has come in its prompts, so that a second `train` goes on where the first ended. */
   #batches: { prompts: readonly string[]; sequence: PromptBatches; sha256: string } | undefined;
   /** What the checkpoint that this run was resumed from says to the first `train`. */
@@ -186,7 +188,14 @@ export class PpoTrainer implements Disposable {
         response,
         score: record.scores[b],
         kl: kl[b],
+        ...(b < DETAILED_SAMPLES && {
+          tokens: tokenRecords(this.policy.tokenizer, rollout, b, {
+            kl: record.klFull,
+            advantages: record.advantages,
+          }),
+        }),
       })),
+      advantages: maskedValues(record.advantages, record.mask),
     };
   }
 
@@ -208,12 +217,18 @@ export class PpoTrainer implements Disposable {
     for (const callback of callbacks) restoreCallback(callback, this.#resumed);
     this.#resumed = undefined;
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
-    for (let taken = 0; taken < total && !signal?.aborted; taken++) {
+    this.#isStopping = false;
+    for (let taken = 0; taken < total && !this.#isStopping && !signal?.aborted; taken++) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
       const stats = await this.#stepOn(batches);
       for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(this);
+  }
+
+  /** Ends `train` after the step that is being taken; for callbacks. */
+  stop(): void {
+    this.#isStopping = true;
   }
 
   /** The sequence of these prompts, at the place where training is. */
@@ -321,6 +336,9 @@ export class PpoTrainer implements Disposable {
     this.#resources.dispose();
   }
 }
+
+/** Samples of a step that are kept token by token. */
+const DETAILED_SAMPLES = 2;
 
 /** The settings among options, the name of a reward included. */
 function settingsOf(
