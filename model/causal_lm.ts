@@ -37,6 +37,11 @@ export interface CausalLMParts {
   values?: FlatTensors;
 }
 
+/** The parameters of an architecture, without a value head. */
+export function causalLMParameters(config: CausalLMConfig): ParameterSpec[] {
+  return config.modelType === "gpt2" ? gpt2Parameters(config) : gptNeoParameters(config);
+}
+
 /**
  * A GPT-2-class language model on the GPU: parameters, tokenizer, memory for its activations.
  *
@@ -67,7 +72,7 @@ export class CausalLM implements Disposable {
     this.hasValueHead = valueHead;
     const allocate = (specs: readonly ParameterSpec[], label: string) =>
       new ParameterLayout(specs, gpu.bindingBytes).allocate(gpu, label);
-    const trunk = config.modelType === "gpt2" ? gpt2Parameters(config) : gptNeoParameters(config);
+    const trunk = causalLMParameters(config);
     const ofValueHead = valueHead ? valueHeadParameters(config.nEmbd) : [];
     this.adapters = lora && new Adapters(lora, trunk);
     this.#isShared = parts.values !== undefined;

@@ -1,5 +1,7 @@
 /** `config.json` in and out, whatever the architecture; every fault is named. */
 
+import { showJson } from "../weights/json.ts";
+
 /** A `config.json` that does not describe a model this program has. */
 export class ModelConfigError extends RangeError {
   override name = "ModelConfigError";
@@ -29,7 +31,7 @@ export class ConfigReader {
   /** "Cannot use config.json: n_head is 0, it must be <allowed>". */
   error(key: string, allowed: string): ModelConfigError {
     const value = this.json[key];
-    const found = value === undefined ? "missing" : JSON.stringify(value);
+    const found = value === undefined ? "missing" : showJson(value);
     const message = `Cannot use ${this.#source}: ${key} is ${found}, it must be ${allowed}`;
     return new ModelConfigError(message, this.#source);
   }

@@ -3,7 +3,7 @@ import type { Gpu } from "../kernels/runtime/mod.ts";
 import { openModelFolder } from "../weights/folder.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { findBase, mergeAdapters } from "./adapter_folder.ts";
-import { CausalLM } from "./causal_lm.ts";
+import { CausalLM, causalLMParameters } from "./causal_lm.ts";
 import {
   type CausalLMConfig,
   parseCausalLMConfig,
@@ -12,7 +12,7 @@ import {
 import { initialiseParameters } from "./initialise.ts";
 import { initialiseAdapters, type LoraOptions } from "./lora.ts";
 import { type SaveOptions, writeModelFolder } from "./save.ts";
-import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
+import { type CheckpointNames, expectParameters, readParameters, storedTensors } from "./stored.ts";
 import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
 
 /** What is kept of a model's folder beside its numbers and its tokenizer. */
@@ -84,6 +84,11 @@ async function loadWhole(
   const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
   const tokenizer = await readTokenizer(path);
   expectVocabulary(tokenizer, config, path);
+  expectParameters(folder, {
+    layers: config.nLayer,
+    parameters: () => causalLMParameters(config),
+    names: CAUSAL_LM_NAMES,
+  });
   const generationConfig = folder.files.includes("generation_config.json")
     ? await folder.readFile("generation_config.json")
     : undefined;

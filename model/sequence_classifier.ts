@@ -5,7 +5,7 @@ import { type ClassifierHead, distilbertHead, scoreHead } from "./classifier_hea
 import { distilbertBackward, distilbertForward, distilbertParameters } from "./distilbert.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
 import type { LayerContext } from "./layers.ts";
-import { type FlatTensors, ParameterLayout } from "./params.ts";
+import { type FlatTensors, ParameterLayout, type ParameterSpec } from "./params.ts";
 import type { SaveOptions } from "./save.ts";
 import { saveSequenceClassifier } from "./sequence_classifier_weights.ts";
 import {
@@ -57,6 +57,11 @@ export interface SequenceClassifierParts {
   freshHead?: boolean;
 }
 
+/** The parameters of a classifier without its head. */
+export function classifierTrunk(trunk: SequenceClassifierConfig["trunk"]): ParameterSpec[] {
+  return trunk.modelType === "gpt2" ? gpt2Parameters(trunk) : distilbertParameters(trunk);
+}
+
 /**
  * A transformer with a head that tells texts apart, or scores them: DistilBERT or GPT-2, parameters, tokenizer,
  * memory for its activations.
@@ -88,8 +93,8 @@ export class SequenceClassifier implements Disposable {
     this.#head = trunk.modelType === "gpt2"
       ? scoreHead(trunk.nEmbd, labels.length)
       : distilbertHead(trunk.dim, labels.length);
-    const specs = trunk.modelType === "gpt2" ? gpt2Parameters(trunk) : distilbertParameters(trunk);
-    this.layout = new ParameterLayout([...specs, ...this.#head.parameters], gpu.bindingBytes);
+    const specs = [...classifierTrunk(trunk), ...this.#head.parameters];
+    this.layout = new ParameterLayout(specs, gpu.bindingBytes);
     this.values = this.layout.allocate(gpu, "values");
     this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
     this.arena = new Arena(gpu, "activations");

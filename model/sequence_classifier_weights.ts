@@ -11,8 +11,8 @@ import {
 import { initialiseParameters } from "./initialise.ts";
 import type { ParameterSpec } from "./params.ts";
 import { type SaveOptions, writeModelFolder } from "./save.ts";
-import { SequenceClassifier } from "./sequence_classifier.ts";
-import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
+import { classifierTrunk, SequenceClassifier } from "./sequence_classifier.ts";
+import { type CheckpointNames, expectParameters, readParameters, storedTensors } from "./stored.ts";
 import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
 
 /** How to load a classifier. */
@@ -75,6 +75,12 @@ export async function loadSequenceClassifier(
   const freshHead = labels !== undefined && !hasHeadFor(folder.config, source, labels);
   const tokenizer = await readTokenizer(path);
   expectVocabulary(tokenizer, config.trunk, path);
+  const { trunk } = config;
+  expectParameters(folder, {
+    layers: trunk.modelType === "gpt2" ? trunk.nLayer : trunk.nLayers,
+    parameters: () => classifierTrunk(trunk),
+    names: FILES[trunk.modelType].names,
+  });
   const original = freshHead ? withoutHead(folder.config) : folder.config;
   const parts = { config, tokenizer, train, original, freshHead };
   const model = new SequenceClassifier(gpu, parts);

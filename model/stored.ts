@@ -6,6 +6,7 @@
 import { type Gpu, sizeOf, type Tensor } from "../kernels/runtime/mod.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import type { ModelFolder } from "../weights/folder.ts";
+import { showJson } from "../weights/json.ts";
 import type { TensorToWrite } from "../weights/safetensors.ts";
 import type { ParameterSpec, ParameterValues, StoredTensor } from "./params.ts";
 
@@ -32,6 +33,35 @@ export interface ReadOptions {
 }
 
 /**
+ * Checks that a model folder holds the tensors that its configuration makes, before memory is taken for them: the
+ * configuration of a stranger may ask for any amount.
+ *
+ * @param options.layers Each has tensors of its own.
+ * @param options.parameters Not called where there are more layers than tensors.
+ * @throws {ModelFolderError} If a tensor is missing or has another shape.
+ */
+export function expectParameters(
+  folder: ModelFolder,
+  { layers, parameters, names }: {
+    layers: number;
+    parameters: () => readonly ParameterSpec[];
+    names: CheckpointNames;
+  },
+): void {
+  if (layers > folder.tensors.size) {
+    const path = folder.weightsPath;
+    throw new ModelFolderError(
+      `Cannot load ${path}: it has ${folder.tensors.size} tensors, ${folder.configName} makes ${layers} layers; ` +
+        `use the ${folder.configName} that was saved with these weights`,
+      { path },
+    );
+  }
+  for (const part of parameters().flatMap(partsOf)) {
+    folder.expectTensor(nameIn(folder, part, names), part.shape);
+  }
+}
+
+/**
  * Overwrites parameters with those of a model folder; every tensor in the file must be accounted for.
  *
  * @throws {ModelFolderError} If a tensor is missing, has the wrong shape, or is not known.
@@ -39,23 +69,23 @@ export interface ReadOptions {
  */
 export async function readParameters(folder: ModelFolder, options: ReadOptions): Promise<void> {
   const { gpu, values, specs = values.layout.specs, names } = options;
-  const nameIn = (part: StoredTensor): string => {
-    const full = storedName(part, names);
-    return folder.tensors.has(part.name) && !folder.tensors.has(full) ? part.name : full;
-  };
-  expectKnown(folder, new Set(specs.flatMap(partsOf).map(nameIn)), options);
+  const known = specs.flatMap(partsOf).map((part) => nameIn(folder, part, names));
+  expectKnown(folder, new Set(known), options);
   for (const spec of specs) {
     const target = values.get(spec.name);
     if (spec.stored) {
       const parts = [];
       for (const part of spec.stored) {
-        parts.push({ part, data: await folder.readTensor(nameIn(part), part.shape) });
+        parts.push({
+          part,
+          data: await folder.readTensor(nameIn(folder, part, names), part.shape),
+        });
       }
       gpu.write(target, joined(spec, parts));
       gpu.flush();
     } else {
       const [part] = partsOf(spec);
-      await upload(gpu, target, folder.readPieces(nameIn(part), part.shape));
+      await upload(gpu, target, folder.readPieces(nameIn(folder, part, names), part.shape));
     }
   }
 }
@@ -96,6 +126,12 @@ function storedName({ name }: StoredTensor, { prefix, heads }: CheckpointNames):
   return heads.test(name) ? name : prefix + name;
 }
 
+/** The name of a part in a file, with the prefix of its architecture or without. */
+function nameIn(folder: ModelFolder, part: StoredTensor, names: CheckpointNames): string {
+  const full = storedName(part, names);
+  return folder.tensors.has(part.name) && !folder.tensors.has(full) ? part.name : full;
+}
+
 function expectKnown(
   folder: ModelFolder,
   known: ReadonlySet<string>,
@@ -105,7 +141,7 @@ function expectKnown(
     if (known.has(name) || ignored(name)) continue;
     const path = folder.weightsPath;
     throw new ModelFolderError(
-      `Cannot load ${path}: tensor ${JSON.stringify(name)} is not part of ${kind}; ` +
+      `Cannot load ${path}: tensor ${showJson(name)} is not part of ${kind}; ` +
         `use the checkpoint of ${kind}`,
       { path },
     );

@@ -49,6 +49,15 @@ export class ModelFolder implements Disposable {
   }
 
   /**
+   * Checks a tensor without reading it.
+   *
+   * @throws {ModelFolderError} If there is no such tensor or its shape differs.
+   */
+  expectTensor(name: string, shape: readonly number[]): void {
+    this.#fileOf(name, shape);
+  }
+
+  /**
    * Reads a tensor as 32-bit floats, row-major.
    *
    * @param shape What the configuration says it must be.
