@@ -1,8 +1,9 @@
 /**
- * Checkpoints: a model folder that `transformers` loads, and beside the model's files what training goes on from.
+ * Checkpoints: a model folder that `transformers` loads, or PEFT where adapters are trained, and beside the model's
+ * files what training goes on from.
  *
  * `trainer_state.json` has the counters, the random numbers and the settings, `optimizer.safetensors` both
- * moments of AdamW. Together a checkpoint takes 12 bytes a parameter, three times those of the model alone.
+ * moments of AdamW. Together a checkpoint takes 12 bytes a trained parameter, three times those of the model alone.
  */
 
 import { join } from "node:path";
@@ -10,7 +11,7 @@ import { readInTurn } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { ModelFolderError, SafetensorsError } from "../weights/errors.ts";
-import { openModelFolder } from "../weights/folder.ts";
+import { holdsAdapters, openAdapterFolder, openModelFolder } from "../weights/folder.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
 import type { AdamW } from "./optimizer.ts";
@@ -60,7 +61,8 @@ export async function writeCheckpoint(
  */
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   try {
-    using model = await openModelFolder(folder);
+    const open = await holdsAdapters(folder) ? openAdapterFolder : openModelFolder;
+    using model = await open(folder);
     if (!model.files.includes(STATE)) {
       throw new CheckpointError(
         `it has no ${STATE}: it is a model without the state of a training`,

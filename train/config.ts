@@ -75,6 +75,13 @@ const SHAPE = {
   weightDecay: number("decoupled weight decay of AdamW", { min: 0 }),
   maxGradNorm: number("norm to which a larger gradient is scaled down; 0 for no limit", { min: 0 }),
 
+  loraRank: integer("rank of the adapters that are trained in place of the model; 0 for none", {
+    min: 0,
+  }),
+  loraAlpha: number("the adapters are scaled by this over their rank", { above: 0 }),
+  loraTargets: text("layers that get an adapter, by commas; empty for all of attention and MLP"),
+  saveMerged: boolean("also save the model with its adapters merged, in the run folder's merged/"),
+
   klCoef: number("weight of the KL at the start (beta)", { min: 0 }),
   klTarget: number("KL to the reference that the controller holds, nats per token", { above: 0 }),
   klController: choice("how the weight of the KL moves", ["band", "proportional", "fixed"]),
@@ -202,6 +209,10 @@ const COMMON = {
   adamEpsilon: 1e-8,
   weightDecay: 0,
   maxGradNorm: 1,
+  loraRank: 0,
+  loraAlpha: 16,
+  loraTargets: "",
+  saveMerged: false,
   klController: "band",
   klFactor: 1.1,
   klMin: 1e-4,

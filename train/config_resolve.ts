@@ -222,6 +222,16 @@ const RULES: readonly Rule[] = [
     says: "the gradient of k1 is 0 on average, which holds nothing; use full, or the reward mode",
   },
   {
+    settings: ["loraTargets", "loraRank"],
+    holds: (c) => c.loraTargets === "" || c.loraRank > 0,
+    says: "targets are those of adapters, which have a rank above 0",
+  },
+  {
+    settings: ["saveMerged", "loraRank"],
+    holds: (c) => !c.saveMerged || c.loraRank > 0,
+    says: "there are adapters to merge only where the rank is above 0",
+  },
+  {
     settings: ["template", "prompts"],
     holds: (c) => c.template === "" || c.prompts !== "",
     says: "a template needs a JSONL file of prompts",

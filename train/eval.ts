@@ -81,8 +81,8 @@ async function main(): Promise<void> {
   const referenceModel = await modelOf(compare ?? (run && config.model), hub);
 
   using gpu = await Gpu.open();
-  using reference = await loadCausalLM(gpu, referenceModel.folder);
-  using policy = await loadCausalLM(gpu, policyModel.folder);
+  using reference = await loadCausalLM(gpu, referenceModel.folder, { hub });
+  using policy = await loadCausalLM(gpu, policyModel.folder, { hub });
   say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);
   say(`${config.evalResponses} responses of each, seed ${config.seed}`);
   using resources = new DisposableStack();

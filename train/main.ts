@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { resolve } from "node:path";
+import { join, resolve } from "node:path";
 import { RewardError } from "../reward/reward.ts";
 import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
 import { CheckpointKeeper } from "./checkpoint_keeper.ts";

@@ -1,6 +1,8 @@
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
+import type { LoraOptions } from "../model/lora.ts";
 import type { TrainConfig } from "./config.ts";
 import { KlDivergenceController } from "./kl_controller.ts";
 import { configuredReward } from "./load_reward.ts";
@@ -31,12 +33,33 @@ export async function openRun(
     ? given
     : await configuredReward(config, { gpu, hub, say });
   if (reward !== given) resources.defer(() => reward[Symbol.dispose]?.());
-  const folder = config.model ? (await findModel(config.model, hub)).folder : EMBEDDED_POLICY;
+  const { folder, name } = config.model
+    ? await findModel(config.model, hub)
+    : { folder: EMBEDDED_POLICY, name: EMBEDDED_POLICY };
+  const rng = new Rng(config.seed, "lora");
+  const adapters = loraOptions(config);
   const policy = resources.use(
-    await loadCausalLM(gpu, folder, { train: true, valueHead: true }),
+    await loadCausalLM(gpu, folder, {
+      train: true,
+      valueHead: true,
+      hub,
+      name: name === folder ? resolve(folder) : name,
+      ...(adapters && { lora: { ...adapters, uniform: () => rng.next() } }),
+    }),
   );
-  const reference = resources.use(await loadCausalLM(gpu, folder));
+  const reference = resources.use(
+    adapters ? policy.withoutAdapters() : await loadCausalLM(gpu, folder, { hub }),
+  );
   return beginRun(resources, { policy, reference, reward, config });
+}
+
+/** The adapters that the settings ask for, if any. */
+export function loraOptions(
+  { loraRank: rank, loraAlpha: alpha, loraTargets }: TrainConfig,
+): LoraOptions | undefined {
+  if (rank === 0) return undefined;
+  const targets = loraTargets.split(",").map((name) => name.trim()).filter((name) => name !== "");
+  return { rank, alpha, targets };
 }
 
 /** A run at its beginning: moments zero, controller and random numbers as the settings say. */
@@ -48,7 +71,7 @@ export function beginRun(
   >,
 ): PpoRun {
   const optimizer = resources.use(
-    new AdamW(policy.gpu, policy.layout, { ...config, epsilon: config.adamEpsilon }),
+    new AdamW(policy.gpu, policy.trained.layout, { ...config, epsilon: config.adamEpsilon }),
   );
   return {
     policy,

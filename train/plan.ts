@@ -17,7 +17,7 @@ import type { TextCodec } from "../model/tokenizer.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { TrainConfig } from "./config.ts";
 import { evaluatePolicy, EVALUATION_BATCH } from "./evaluate.ts";
-import { beginRun } from "./open_run.ts";
+import { beginRun, loraOptions } from "./open_run.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { sum } from "./stats.ts";
 
@@ -60,10 +60,11 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
     }),
   );
   const parts = { config, tokenizer };
-  const policy = resources.use(new CausalLM(gpu, { ...parts, train: true, valueHead: true }));
+  const lora = loraOptions(settings);
+  const policy = resources.use(new CausalLM(gpu, { ...parts, train: true, valueHead: true, lora }));
   const run = beginRun(resources, {
     policy,
-    reference: resources.use(new CausalLM(gpu, parts)),
+    reference: resources.use(lora ? policy.withoutAdapters() : new CausalLM(gpu, parts)),
     reward: rewardBy(classifier),
     config: { ...settings, epochs: 1 }, // the next one needs nothing more
   });
@@ -125,7 +126,8 @@ function partsOf(
     sum(slots.filter(([name]) => kindOf(name) === kind).map(([, bytes]) => bytes));
   const parts = [
     { name: "policy", bytes: flatBytes(policy.values) },
-    { name: "reference", bytes: flatBytes(reference.values) },
+    { name: "adapters", bytes: policy.adapters ? flatBytes(policy.trained) : 0 },
+    { name: "reference", bytes: policy.adapters ? 0 : flatBytes(reference.values) }, // the policy without them
     { name: "gradients", bytes: flatBytes(policy.grads) },
     { name: "AdamW's moments", bytes: flatBytes(optimizer.m) + flatBytes(optimizer.v) },
     { name: "activations in training", bytes: activations("training") },

@@ -14,6 +14,7 @@ export const MAY_CHANGE: ReadonlySet<SettingName> = new Set<SettingName>([
   "steps",
   "saveEvery",
   "keep",
+  "saveMerged",
   "bestMetric",
   "sampleEvery",
   "evalResponses",

@@ -1,6 +1,7 @@
 /** What a PPO run remembers from step to step, out of it for a checkpoint and into it again. */
 
 import type { Gpu } from "../kernels/runtime/mod.ts";
+import { readAdapters } from "../model/adapter_folder.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import { type Checkpoint, restoreOptimizer } from "./checkpoint.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
@@ -82,8 +83,9 @@ export function adapterOf({ description, subgroupSize, bindingBytes }: Gpu): Ada
   return { description, subgroupSize, bindingBytes };
 }
 
-/** Overwrites the policy with that of a checkpoint, by way of a copy on the GPU. */
+/** Overwrites the policy, or its adapters, with that of a checkpoint; a whole one by way of a copy on the GPU. */
 async function restorePolicy({ policy }: PpoRun, { folder }: Checkpoint): Promise<void> {
+  if (policy.adapters) return await readAdapters(policy, folder);
   const { gpu, values } = policy;
   using saved = await loadCausalLM(gpu, folder, { valueHead: true });
   const same = JSON.stringify(saved.layout.specs) === JSON.stringify(values.layout.specs);

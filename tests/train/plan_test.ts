@@ -61,6 +61,7 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
   "gradient accumulation": { gradientAccumulation: 4 },
   "minibatches": { miniBatchSize: 2 },
   "an evaluation of more responses than a batch": { evalResponses: 20 },
+  "adapters": { loraRank: 4 },
   "no limit but the length": { maxNewTokens: 23 },
   "responses that end early": { steps: 3, temperature: 3 },
 };

@@ -3,7 +3,7 @@ import type { Reward } from "../../reward/reward.ts";
 import type { TrainerCallback } from "../../train/callbacks.ts";
 import { isTimeMetric } from "../../train/metric_table.ts";
 import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
-import { withFolder } from "../helpers/folder.ts";
+import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
@@ -38,6 +38,7 @@ const CASES: Record<string, PpoTrainerOptions> = {
     warmupSteps: 2,
   },
   "accumulated gradients, weight decay": { gradientAccumulation: 2, weightDecay: 0.1 },
+  "adapters": { loraRank: 3, loraTargets: "c_attn,mlp.c_proj" },
   "normalised scores, an estimate of the KL": { normaliseScores: true, klEstimator: "k3" },
 };
 
@@ -55,8 +56,10 @@ async function train(trainer: PpoTrainer, until: number, folder: string, lines: 
   await trainer.save(folder);
 }
 
+/** The files of policy and moments. */
 async function weights(folder: string): Promise<Uint8Array[]> {
-  const names = ["model.safetensors", "optimizer.safetensors"];
+  const names = (await listTree(folder)).filter((name) => name.endsWith(".safetensors"));
+  assertEquals(names.length, 2);
   return await Promise.all(names.map((name) => Deno.readFile(`${folder}/${name}`)));
 }
 
