@@ -47,11 +47,15 @@ for (
     position,
     out: out.view([B * T, C]).rows(0, B),
   };
-  bench("attentionForward()", group, (pass) => attentionForward(pass, forward, { heads }));
-  bench("attentionBackward()", group, (pass) => attentionBackward(pass, backward, { heads }));
-  bench(
-    "attentionDecode() of the last column",
-    group,
-    (pass) => attentionDecode(pass, decode, { heads }),
-  );
+  for (const window of T > 128 ? [0, 64] : [0]) {
+    const options = { heads, window };
+    const of = (name: string) => window > 0 ? `${name} in a window of ${window}` : name;
+    bench(of("attentionForward()"), group, (pass) => attentionForward(pass, forward, options));
+    bench(of("attentionBackward()"), group, (pass) => attentionBackward(pass, backward, options));
+    bench(
+      of("attentionDecode() of the last column"),
+      group,
+      (pass) => attentionDecode(pass, decode, options),
+    );
+  }
 }

@@ -106,6 +106,29 @@ Deno.test("loadCausalLM() reads the original checkpoint's names and leaves its m
     })
   ));
 
+Deno.test("loadCausalLM() leaves out what old GPT-Neo checkpoints hold beside parameters", () =>
+  withGpu((gpu) =>
+    withFolder(async (folder) => {
+      for (const name of ["config.json", "model.safetensors", "tokenizer.json"]) {
+        await Deno.copyFile(`${GPT_NEO}/${name}`, `${folder}/${name}`);
+      }
+      const mask = "transformer.h.1.attn.attention.bias";
+      const fill = "transformer.h.1.attn.attention.masked_bias";
+      await changeWeights(folder, (tensors) => [
+        ...tensors,
+        { name: mask, shape: [1, 1, 2, 2], data: Float32Array.of(1, 0, 1, 1) },
+        { name: fill, shape: [], data: Float32Array.of(-1e9) },
+        {
+          ...tensors.find(({ name }) => name === "transformer.wte.weight")!,
+          name: "lm_head.weight",
+        },
+      ]);
+      using model = await loadCausalLM(gpu, folder);
+      using golden = await loadCausalLM(gpu, GPT_NEO);
+      assertEquals(await bits(gpu, model), await bits(gpu, golden));
+    })
+  ));
+
 const LN = "transformer.h.1.ln_2.weight";
 
 const BROKEN: {
