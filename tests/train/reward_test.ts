@@ -36,7 +36,7 @@ Deno.test("reward trains a fresh classifier on labels, keeps the best, and saves
       ...["--weak", `${folder}/weak.jsonl:0.5`, "--weak-epochs", "1", "--share", "shop:0.5"],
       ...["--model", `init:${DISTILBERT}`, "--out", `${folder}/out`, "--epochs", "4"],
       ...["--batch-size", "8", "--learning-rate", "0.003", "--label-smoothing", "0.05"],
-      ...["--word-dropout", "0.05", "--gradient-accumulation", "2", "--balance"],
+      ...["--word-dropout", "0.05", "--gradient-accumulation", "2", "--balance", "--crop", "0.1"],
     ]);
     assertEquals([code, stderr], [0, ""]);
     assertMatch(stdout, /train\.jsonl: left out 2 records that are held out too\n/);
@@ -112,7 +112,7 @@ const REFUSED: [what: string, data: readonly unknown[], flags: string[], says: R
   ["no labels for a language model", LABELS, ["--model", GPT2], /no classifier yet; .*--labels/],
   ["word dropout without words", LABELS, [
     ...["--model", GPT2, "--labels", "a,b", "--word-dropout", "0.1"],
-  ], /Cannot drop words/],
+  ], /Cannot take words from texts/],
   ["a missing file", LABELS, ["--weak", "none.jsonl:1"], /none\.jsonl: there is no such file/],
   ["weak data without a weight", LABELS, ["--weak", "none.jsonl"], /--weak.*weak\.jsonl:0\.3/],
   ["a share of nothing", LABELS, ["--share", "shop:0"], /--share.*above 0/],
