@@ -30,7 +30,7 @@ import { learningRateAt } from "./schedule.ts";
 
 const command = programCommand(
   "reward",
-  "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of\n" +
+  "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of " +
     "{prompt, chosen, rejected}. The model that is best on held-out data is kept.",
 )
   .requiredOption("--data <file>", "training data, JSON lines")
