@@ -25,6 +25,8 @@
  */
 
 export {
+  adapterLimits,
+  type AdapterLimits,
   type Arena,
   DeviceLostError,
   type Dtype,
@@ -170,6 +172,13 @@ export {
 } from "./train/metric_table.ts";
 export type { SampleRecord } from "./train/metrics_writer.ts";
 export { AdamW, type AdamWOptions } from "./train/optimizer.ts";
+export {
+  checkMemory,
+  type MemoryCheck,
+  MemoryPlanError,
+  type Remedy,
+} from "./train/memory_check.ts";
+export { type MemoryPlan, type PlanInputs, planMemory } from "./train/plan.ts";
 export { type PpoRun, type PpoStep, ppoStep } from "./train/ppo.ts";
 export {
   PpoTrainer,

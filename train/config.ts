@@ -6,6 +6,7 @@
  */
 
 import * as z from "zod";
+import { parseBytes } from "./byte_size.ts";
 import { isMetricName } from "./metric_table.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
@@ -61,6 +62,13 @@ const SHAPE = {
     { min: 1 },
   ),
   epochs: integer("passes over each batch", { min: 1 }),
+  memoryBudget: z.string()
+    .refine((size) => size === "" || parseBytes(size) !== undefined)
+    .meta({
+      description: "most GPU memory that the run may take; empty for what the adapter has",
+      allowed: "a size such as 8GiB or 500MB, or empty",
+      kind: "text",
+    }),
 
   learningRate: number("highest learning rate of AdamW", { min: 0 }),
   lrSchedule: choice("how the learning rate goes on after the warm-up", [
@@ -202,6 +210,7 @@ const COMMON = {
   seed: 0,
   gradientAccumulation: 1,
   epochs: 4, // TRL 0.7 to now
+  memoryBudget: "",
   lrSchedule: "constant",
   warmupSteps: 0,
   beta1: 0.9, // these three as torch.optim.AdamW

@@ -10,6 +10,7 @@ import { PreferenceReward } from "../reward/preference.ts";
 import type { Reward } from "../reward/reward.ts";
 import { RobustReward } from "../reward/robust.ts";
 import { type SentimentOptions, SentimentReward } from "../reward/sentiment.ts";
+import { exists } from "../weights/hub_files.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { ConfigError, type TrainConfig } from "./config.ts";
 import { loadComposite } from "./load_composite.ts";
@@ -77,22 +78,61 @@ const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
  * @throws {ModelFolderError} If there is no such folder; and {@linkcode HubError} if there is no such model.
  */
 export async function loadReward(name: string, sources: RewardSources): Promise<Reward> {
-  const { hub = {} } = sources;
-  if (name === "heuristic") return new HeuristicReward();
-  if (name === "sentiment") return await classifierOrHeuristic(name, EMBEDDED_CLASSIFIER, sources);
-  if (isHttpUrl(name)) return new HttpReward(name);
-  const ending = extname(name).toLowerCase();
-  if (MODULES.includes(ending)) return await loadRewardModule(name);
-  if (COMPOSITES.includes(ending)) {
-    return await loadComposite(name, (part) => loadPart(part, sources));
+  switch (kindOf(name)) {
+    case "heuristic":
+      return new HeuristicReward();
+    case "sentiment":
+      return await classifierOrHeuristic(name, EMBEDDED_CLASSIFIER, sources);
+    case "url":
+      return new HttpReward(name);
+    case "module":
+      return await loadRewardModule(name);
+    case "composite":
+      return await loadComposite(name, (part) => loadPart(part, sources));
+    case "classifier": {
+      const { folder } = await findModel(name, sources.hub ?? {});
+      return await classifierOrHeuristic(basename(name), folder, sources);
+    }
   }
-  const { folder } = await findModel(name, hub);
-  return await classifierOrHeuristic(basename(name), folder, sources);
+}
+
+/**
+ * The models that {@linkcode loadReward} would load for a name, none of which is loaded: folders, or names on the Hub.
+ *
+ * @throws {ConfigError} If a file describes no composite.
+ */
+export async function classifiersOf(name: string): Promise<string[]> {
+  switch (kindOf(name)) {
+    case "sentiment":
+      return await exists(EMBEDDED_CLASSIFIER) ? [EMBEDDED_CLASSIFIER] : [];
+    case "classifier":
+      return [name];
+    case "composite": {
+      const parts: string[] = [];
+      await loadComposite(name, (part) => {
+        parts.push(part);
+        return Promise.resolve({ name: part, score: () => [] });
+      });
+      const simple = parts.filter((part) => kindOf(part) !== "composite"); // others are refused
+      return (await Promise.all(simple.map(classifiersOf))).flat();
+    }
+    default:
+      return [];
+  }
+}
+
+/** What kind of reward a name stands for. */
+function kindOf(name: string) {
+  if (name === "heuristic" || name === "sentiment") return name;
+  if (isHttpUrl(name)) return "url";
+  const ending = extname(name).toLowerCase();
+  if (MODULES.includes(ending)) return "module";
+  return COMPOSITES.includes(ending) ? "composite" : "classifier";
 }
 
 /** A part of a composite. */
 function loadPart(name: string, sources: RewardSources): Promise<Reward> {
-  if (!COMPOSITES.includes(extname(name).toLowerCase())) return loadReward(name, sources);
+  if (kindOf(name) !== "composite") return loadReward(name, sources);
   throw new ConfigError(
     `Cannot load the reward ${name} as a part of a composite: it is one itself; list its parts instead`,
   );

@@ -5,6 +5,7 @@
  */
 import { join, resolve } from "node:path";
 import { RewardError } from "../reward/reward.ts";
+import { adapterLimits } from "../kernels/runtime/mod.ts";
 import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
 import { CheckpointKeeper } from "./checkpoint_keeper.ts";
 import { comparison, summary } from "./comparison.ts";
@@ -14,6 +15,8 @@ import { resolveConfig } from "./config_resolve.ts";
 import type { Evaluation } from "./evaluate.ts";
 import { wholeNumber } from "./flag_values.ts";
 import { LivePage } from "./live_page.ts";
+import { expectFit } from "./memory_check.ts";
+import { planInputs } from "./memory_inputs.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
@@ -36,6 +39,10 @@ async function main(): Promise<void> {
   const goesOn = point?.run !== undefined && resolve(point.run) === resolve(given.out);
   if (!goesOn) await RunFolder.checkFree(given.out);
   const hub = programHub();
+  const heldOut = given.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
+  const limits = await adapterLimits();
+  const inputs = await planInputs(given, [...prompts, ...heldOut], { limits, hub });
+  await expectFit(given.model || "weights/review-gpt2", inputs); // before anything is downloaded
   const model = given.model && (await findModel(given.model, hub)).name;
   const config = { ...given, model }; // a branch on the Hub moves, the run's model does not
 
@@ -55,7 +62,6 @@ async function main(): Promise<void> {
     );
   };
   let trainer = await open(point?.checkpoint?.folder);
-  const heldOut = config.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   trainer.checkPrompts([...prompts, ...heldOut]);
   const begun = trainer.steps;
   using folder = goesOn // from here on only training can fail

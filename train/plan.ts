@@ -25,8 +25,8 @@ import { sum } from "./stats.ts";
 export interface PlanInputs {
   /** Of the policy, and of the reference. */
   model: CausalLMConfig;
-  /** Of the reward, where it is a classifier. */
-  reward?: SequenceClassifierConfig | undefined;
+  /** Of the classifiers that the reward asks. */
+  rewards: readonly SequenceClassifierConfig[];
   settings: TrainConfig;
   limits: AdapterLimits;
   /** Tokens of the shortest and of the longest prompt, at least 1. */
@@ -53,19 +53,17 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
   using resources = new DisposableStack();
   const { settings, model: config } = inputs;
   const tokenizer = lettersAsTokens(config.vocabSize);
-  const classifier = inputs.reward && resources.use(
-    new SequenceClassifier(gpu, {
-      config: inputs.reward,
-      tokenizer: lettersAsTokens(inputs.reward.trunk.vocabSize),
-    }),
-  );
+  const classifiers = inputs.rewards.map((config) => {
+    const tokenizer = lettersAsTokens(config.trunk.vocabSize);
+    return resources.use(new SequenceClassifier(gpu, { config, tokenizer }));
+  });
   const parts = { config, tokenizer };
   const lora = loraOptions(settings);
   const policy = resources.use(new CausalLM(gpu, { ...parts, train: true, valueHead: true, lora }));
   const run = beginRun(resources, {
     policy,
     reference: resources.use(lora ? policy.withoutAdapters() : new CausalLM(gpu, parts)),
-    reward: rewardBy(classifier),
+    reward: rewardBy(classifiers),
     config: { ...settings, epochs: 1 }, // the next one needs nothing more
   });
 
@@ -76,20 +74,25 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
   await ppoStep(run, prompts, { step: 0, learningRate: 0 });
 
   return {
-    parts: partsOf(run, classifier, gpu.peakBytes),
+    parts: partsOf(run, classifiers, gpu.peakBytes),
     peakBytes: gpu.peakBytes,
     parameters: policy.layout.count,
   };
 }
 
+/** Tokens of the longest row, prompt and response together. */
+export function rowLength({ settings, model, promptTokens }: PlanInputs): number {
+  const { maxLength, maxNewTokens = maxLength } = settings;
+  return Math.min(promptTokens.longest + maxNewTokens, maxLength, model.nPositions);
+}
+
 /** Tokens of a prompt that makes both the row and the response as long as they can be. */
-function promptLength({ settings, model, promptTokens }: PlanInputs): number {
+function promptLength(inputs: PlanInputs): number {
+  const { settings, model, promptTokens } = inputs;
   const limit = Math.min(settings.maxLength, model.nPositions);
-  const { maxNewTokens = limit } = settings;
   const shortest = Math.min(promptTokens.shortest, limit - 1); // a run refuses longer ones
-  const row = Math.min(promptTokens.longest + maxNewTokens, limit);
-  const response = Math.min(maxNewTokens, limit - shortest);
-  return row - response;
+  const response = Math.min(settings.maxNewTokens ?? limit, limit - shortest);
+  return rowLength(inputs) - response;
 }
 
 /** A tokenizer with one token a letter, whatever it is. No text ends before its limit. */
@@ -105,12 +108,14 @@ function lettersAsTokens(vocabSize: number): TextCodec {
   };
 }
 
-/** A reward that takes the memory of a classifier, if there is one. */
-function rewardBy(classifier: SequenceClassifier | undefined): Reward {
+/** A reward that takes the memory of classifiers. */
+function rewardBy(classifiers: readonly SequenceClassifier[]): Reward {
   return {
     name: "plan",
     async score(samples) {
-      await classifier?.classify(samples.map(({ text }) => text));
+      for (const classifier of classifiers) {
+        await classifier.classify(samples.map(({ text }) => text));
+      }
       return samples.map(() => 0);
     },
   };
@@ -118,7 +123,7 @@ function rewardBy(classifier: SequenceClassifier | undefined): Reward {
 
 function partsOf(
   { policy, reference, optimizer }: PpoRun,
-  classifier: SequenceClassifier | undefined,
+  classifiers: readonly SequenceClassifier[],
   peakBytes: number,
 ): MemoryPlan["parts"] {
   const slots = [...policy.arena.slotBytes, ...reference.arena.slotBytes];
@@ -135,7 +140,10 @@ function partsOf(
     { name: "activations in decoding", bytes: activations("decoding") },
     { name: "KV cache", bytes: activations("cache") },
     { name: "logits", bytes: activations("logits") },
-    { name: "reward model", bytes: flatBytes(classifier?.values) + arenaBytes(classifier?.arena) },
+    {
+      name: "reward model",
+      bytes: sum(classifiers.map(({ values, arena }) => flatBytes(values) + arenaBytes(arena))),
+    },
   ];
   const known = sum(parts.map(({ bytes }) => bytes));
   return [...parts, { name: "other", bytes: peakBytes - known }].filter(({ bytes }) => bytes > 0);
@@ -156,6 +164,6 @@ function flatBytes(tensors: FlatTensors | undefined): number {
   return sum((tensors?.chunks ?? []).map(({ storage }) => storage.bytes));
 }
 
-function arenaBytes(arena: Arena | undefined): number {
-  return sum([...arena?.slotBytes.values() ?? []]);
+function arenaBytes({ slotBytes }: Arena): number {
+  return sum([...slotBytes.values()]);
 }

@@ -2,6 +2,7 @@ import { Gpu, type GpuWatcher } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
+import { parseBytes } from "./byte_size.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
@@ -130,9 +131,12 @@ export class PpoTrainer implements Disposable {
 
   static async #open(config: TrainConfig, options: PpoTrainerOptions): Promise<PpoTrainer> {
     using resources = new DisposableStack(); // freed here if anything below throws
-    const gpu = options.gpu ?? resources.use(
-      await Gpu.open(options.watcher && { watcher: options.watcher }),
-    );
+    const byteBudget = parseBytes(config.memoryBudget);
+    const gpuOptions = {
+      ...(options.watcher && { watcher: options.watcher }),
+      ...(byteBudget && { byteBudget }),
+    };
+    const gpu = options.gpu ?? resources.use(await Gpu.open(gpuOptions));
     return new PpoTrainer(await openRun(gpu, resources, config, options), gpu, resources.move());
   }
 

@@ -21,6 +21,7 @@ export const MAY_CHANGE: ReadonlySet<SettingName> = new Set<SettingName>([
   "json",
   // What a machine allows. Another accumulation rounds differently, but computes the same.
   "gradientAccumulation",
+  "memoryBudget",
   "rewardTimeout",
   "gpuTimeout",
   // How training goes on; these steer it from outside and leave no trace in the state.

@@ -5,6 +5,7 @@ import {
   GpuUnavailableError,
   ShapeError,
 } from "./errors.ts";
+import type { AdapterLimits } from "./dry_gpu.ts";
 import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
@@ -99,14 +100,7 @@ export class Gpu implements Disposable {
    * @throws {GpuUnavailableError} If there is no adapter; the message has the command that installs one.
    */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
-    const webgpu = options.webgpu ?? navigator.gpu;
-    const adapter = await webgpu?.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) {
-      throw new GpuUnavailableError(
-        "No WebGPU adapter was found; on Linux install a Vulkan driver, for a machine without a GPU: " +
-          "apt-get install mesa-vulkan-drivers",
-      );
-    }
+    const adapter = await requestAdapter(options.webgpu);
     const requiredLimits = {
       maxBufferSize: adapter.limits.maxBufferSize,
       maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
@@ -310,6 +304,25 @@ export class Gpu implements Disposable {
     this.#closed = true;
     this.device.destroy();
   }
+}
+
+/**
+ * The limits of the runtime's default adapter, which is not opened.
+ *
+ * @throws {GpuUnavailableError} If there is none.
+ */
+export async function adapterLimits(): Promise<AdapterLimits> {
+  const { limits } = await requestAdapter();
+  return { bindingBytes: limits.maxStorageBufferBindingSize, bufferBytes: limits.maxBufferSize };
+}
+
+async function requestAdapter(webgpu: GPU | undefined = navigator.gpu): Promise<GPUAdapter> {
+  const adapter = await webgpu?.requestAdapter({ powerPreference: "high-performance" });
+  if (adapter) return adapter;
+  throw new GpuUnavailableError(
+    "No WebGPU adapter was found; on Linux install a Vulkan driver, for a machine without a GPU: " +
+      "apt-get install mesa-vulkan-drivers",
+  );
 }
 
 function packRows(data: Float32Array | Uint32Array, tensor: Tensor<Dtype>) {

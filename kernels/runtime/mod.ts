@@ -2,7 +2,7 @@
 export { Arena } from "./arena.ts";
 export { type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
-export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
+export { adapterLimits, Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
 export { Pass, type SubmittedPass } from "./pass.ts";
 export { readInTurn } from "./read_in_turn.ts";

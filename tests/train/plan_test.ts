@@ -1,6 +1,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Gpu } from "../../kernels/runtime/mod.ts";
 import { type CausalLMConfig, parseCausalLMConfig } from "../../model/causal_lm_config.ts";
+import {
+  parseSequenceClassifierConfig,
+  type SequenceClassifierConfig,
+} from "../../model/classifier_config.ts";
 import type { Reward } from "../../reward/reward.ts";
 import { EMBEDDED_POLICY } from "../../train/open_run.ts";
 import { planMemory } from "../../train/plan.ts";
@@ -12,18 +16,24 @@ import { withGpu } from "../helpers/gpu.ts";
 /** A short and a long one, by letters and tokens. */
 const PROMPTS = ["The", "The movie was good and the film"];
 
+const DISTILBERT = new URL("../fixtures/distilbert", import.meta.url).pathname;
+
 const constant: Reward = { name: "constant", score: (samples) => samples.map(() => 1) };
 
 async function configOf(folder: string): Promise<CausalLMConfig> {
   return parseCausalLMConfig(await readModelConfig(folder), folder);
 }
 
+async function classifierConfig(folder: string): Promise<SequenceClassifierConfig> {
+  return parseSequenceClassifierConfig(await readModelConfig(folder), folder);
+}
+
 /** Bytes at the peak of an evaluation and some PPO steps, and those that were planned. */
 async function measure(
   gpu: Gpu,
-  { model, ...flags }: PpoTrainerOptions & { model: string },
+  { model, reward = constant, ...flags }: PpoTrainerOptions & { model: string },
 ): Promise<{ planned: number; used: number }> {
-  using trainer = await PpoTrainer.create({ model, ...flags, reward: constant, gpu });
+  using trainer = await PpoTrainer.create({ model, ...flags, reward, gpu });
   const lengths = PROMPTS.map((prompt) => trainer.policy.tokenizer.encode(prompt).length);
   const { config } = trainer;
   if (config.evalResponses > 0) {
@@ -32,6 +42,7 @@ async function measure(
   await trainer.train({ prompts: PROMPTS, steps: config.steps });
   const { peakBytes } = await planMemory({
     model: await configOf(model),
+    rewards: reward === DISTILBERT ? [await classifierConfig(reward)] : [],
     settings: config,
     limits: { bindingBytes: gpu.bindingBytes, bufferBytes: gpu.device.limits.maxBufferSize },
     promptTokens: { shortest: Math.min(...lengths), longest: Math.max(...lengths) },
@@ -63,6 +74,7 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
   "an evaluation of more responses than a batch": { evalResponses: 20 },
   "adapters": { loraRank: 4 },
   "no limit but the length": { maxNewTokens: 23 },
+  "a classifier as the reward": { reward: DISTILBERT, batchSize: 16, miniBatchSize: 1 },
   "responses that end early": { steps: 3, temperature: 3 },
 };
 

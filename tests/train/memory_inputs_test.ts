@@ -1,0 +1,54 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { resolveConfig } from "../../train/config_resolve.ts";
+import { planInputs } from "../../train/memory_inputs.ts";
+import { EMBEDDED_POLICY } from "../../train/open_run.ts";
+import { ModelFolderError } from "../../weights/errors.ts";
+import { readModelConfig } from "../../weights/folder.ts";
+import { withFolder } from "../helpers/folder.ts";
+import { GPT2 } from "../helpers/goldens.ts";
+import { withHub } from "../helpers/hub.ts";
+import { WEIGHTS } from "../helpers/hub_server.ts";
+
+const DISTILBERT = new URL("../fixtures/distilbert", import.meta.url).pathname;
+const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 28 };
+const PROMPTS = ["the film", "the"];
+
+Deno.test("planInputs() counts the prompts' tokens by the model's tokenizer", async () => {
+  const settings = resolveConfig({});
+  const inputs = await planInputs(settings, PROMPTS, { limits, hub: {} });
+  const { n_layer } = await readModelConfig(EMBEDDED_POLICY) as { n_layer: number };
+  assertEquals(inputs.model.nLayer, n_layer);
+  assertEquals([inputs.settings, inputs.rewards, inputs.limits], [settings, [], limits]);
+  assertEquals(inputs.promptTokens, { shortest: 1, longest: 2 });
+});
+
+Deno.test("planInputs() takes no more of a model on the Hub than config.json", () =>
+  withHub(async ({ server, options: hub }) => {
+    const settings = resolveConfig({ flags: { model: "tiny/gpt2" } });
+    const inputs = await planInputs(settings, PROMPTS, { limits, hub });
+    assertEquals([inputs.model.nLayer, inputs.model.nEmbd], [3, 48]);
+    assertEquals(inputs.promptTokens, { shortest: 1, longest: "the film".length });
+    assertEquals(server.downloads(WEIGHTS).length, 0);
+    assertEquals(server.downloads("tokenizer.json").length, 0);
+  }));
+
+Deno.test("planInputs() finds the classifiers that a reward asks", () =>
+  withFolder(async (folder) => {
+    const rewardsOf = async (reward: string) => {
+      const settings = resolveConfig({ flags: { model: GPT2, reward } });
+      const { rewards } = await planInputs(settings, PROMPTS, { limits, hub: {} });
+      return rewards.map(({ labels }) => labels);
+    };
+    const one = [["NEGATIVE", "POSITIVE"]];
+    assertEquals(await rewardsOf(DISTILBERT), one);
+    await Deno.writeTextFile(
+      `${folder}/both.toml`,
+      `[[parts]]\nreward = "${DISTILBERT}"\n[[parts]]\nreward = "heuristic"\n` +
+        `[[parts]]\nreward = "missing-end"\n`,
+    );
+    assertEquals(await rewardsOf(`${folder}/both.toml`), one);
+    for (const reward of ["heuristic", "http://127.0.0.1:1/score", "./mine.ts", GPT2]) {
+      assertEquals(await rewardsOf(reward), [], reward); // GPT2 is no classifier
+    }
+    await assertRejects(() => rewardsOf(`${folder}/nothing`), ModelFolderError);
+  }));

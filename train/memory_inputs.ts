@@ -1,0 +1,68 @@
+import { join } from "node:path";
+import type { AdapterLimits } from "../kernels/runtime/mod.ts";
+import { parseCausalLMConfig } from "../model/causal_lm_config.ts";
+import { parseSequenceClassifierConfig } from "../model/classifier_config.ts";
+import { ModelConfigError } from "../model/config_json.ts";
+import { readTokenizer } from "../model/tokenizer.ts";
+import { ModelFolderError } from "../weights/errors.ts";
+import { readModelConfig } from "../weights/folder.ts";
+import { hasModel } from "../weights/hub_files.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
+import type { TrainConfig } from "./config.ts";
+import { classifiersOf } from "./load_reward.ts";
+import { findConfig } from "./model_source.ts";
+import { EMBEDDED_POLICY } from "./open_run.ts";
+import type { PlanInputs } from "./plan.ts";
+
+/**
+ * What a plan of a run is made from, of a model that may not be on this machine yet: of one on the Hub only
+ * `config.json` is downloaded.
+ *
+ * @param prompts All that the run will respond to.
+ * @throws {ModelFolderError} If there is no such model folder; and {@linkcode HubError} if there is no such model.
+ * @throws {ModelConfigError} If the architecture, or an option of it, is not implemented.
+ */
+export async function planInputs(
+  settings: TrainConfig,
+  prompts: readonly string[],
+  { limits, hub }: { limits: AdapterLimits; hub: HubOptions },
+): Promise<PlanInputs> {
+  const folder = settings.model ? await findConfig(settings.model, hub) : EMBEDDED_POLICY;
+  const rewards = [];
+  for (const name of await classifiersOf(settings.reward)) {
+    const config = await classifierConfig(await findConfig(name, hub));
+    if (config) rewards.push(config);
+  }
+  return {
+    model: parseCausalLMConfig(await readModelConfig(folder), join(folder, "config.json")),
+    rewards,
+    settings,
+    limits,
+    promptTokens: await promptTokens(folder, prompts),
+  };
+}
+
+/** The configuration of a classifier; of a folder that is none the heuristic scores, and it takes no memory. */
+async function classifierConfig(folder: string) {
+  try {
+    const json = await readModelConfig(folder);
+    return parseSequenceClassifierConfig(json, join(folder, "config.json"));
+  } catch (error) {
+    if (error instanceof ModelFolderError || error instanceof ModelConfigError) return undefined;
+    throw error;
+  }
+}
+
+/** Without the tokenizer a prompt has at most one token a byte, as byte-level BPE begins with. */
+async function promptTokens(
+  folder: string,
+  prompts: readonly string[],
+): Promise<PlanInputs["promptTokens"]> {
+  if (!await hasModel(folder)) {
+    const bytes = prompts.map((prompt) => new TextEncoder().encode(prompt).length);
+    return { shortest: 1, longest: Math.max(1, ...bytes) };
+  }
+  const tokenizer = await readTokenizer(folder);
+  const lengths = prompts.map((prompt) => Math.max(1, tokenizer.encode(prompt).length));
+  return { shortest: Math.min(...lengths), longest: Math.max(...lengths) };
+}
