@@ -25,8 +25,8 @@
  */
 
 export {
-  adapterLimits,
   type AdapterLimits,
+  adapterLimits,
   type Arena,
   DeviceLostError,
   type Dtype,
