@@ -42,6 +42,8 @@ export interface LoadOptions {
   valueHead?: boolean;
   /** Train adapters, and the value head, in place of the parameters; `uniform` gives numbers from 0 to 1 to start them. */
   lora?: LoraOptions & { uniform: () => number };
+  /** Take the spelling of special tokens in texts for the tokens, as chat prompts need (default false). */
+  specialTokens?: boolean;
   /** How the model is known: a name on the Hub, perhaps with a revision (default: the folder). */
   name?: string;
   /** How the model that a folder of adapters names is found, if it is on the Hub. */
@@ -78,11 +80,11 @@ export async function loadCausalLM(
 async function loadWhole(
   gpu: Gpu,
   path: string,
-  { train = false, valueHead = false, lora, name }: LoadOptions & { name: string },
+  { train = false, valueHead = false, lora, specialTokens, name }: LoadOptions & { name: string },
 ): Promise<CausalLM> {
   using folder = await openModelFolder(path);
   const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
-  const tokenizer = await readTokenizer(path);
+  const tokenizer = await readTokenizer(path, { specialTokens });
   expectVocabulary(tokenizer, config, path);
   expectParameters(folder, {
     layers: config.nLayer,

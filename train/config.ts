@@ -48,9 +48,12 @@ const SHAPE = {
   rewardScale: number("scores are then multiplied by it", { above: 0 }),
   rewardClip: number("and then limited to this distance from 0; 0 for no limit", { min: 0 }),
   prompts: text(
-    "file of prompts, one a line, or JSONL with --template; empty for the built-in set",
+    "file of prompts, one a line, or JSONL of `prompt` or chat `messages`; empty for the built-in set",
   ),
   template: text("Jinja template that makes a prompt of a JSONL record"),
+  specialTokens: boolean(
+    "take a special token that is spelled in a prompt for the token; always so in chats",
+  ),
   out: text("run folder; runs/<date>-<time> by default"),
 
   steps: integer("PPO steps to take", { min: 1 }),
@@ -207,6 +210,7 @@ const COMMON = {
   rewardClip: 0,
   prompts: "",
   template: "",
+  specialTokens: false,
   seed: 0,
   gradientAccumulation: 1,
   epochs: 4, // TRL 0.7 to now

@@ -18,8 +18,9 @@ import { configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
-import { HELD_OUT_PROMPTS, loadPrompts } from "./prompts.ts";
+import { HELD_OUT_PROMPTS } from "./prompts.ts";
 import { latestCheckpoint } from "./run_folder.ts";
+import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
 
 /** How responses are sampled and scored: these a run folder's own `config.json` decides, if no flag does. */
@@ -39,7 +40,7 @@ const SAMPLING: readonly SettingName[] = [
   "topP",
 ];
 
-const FLAGS: readonly SettingName[] = ["prompts", "template", ...SAMPLING, "json"];
+const FLAGS: readonly SettingName[] = ["prompts", "template", "specialTokens", ...SAMPLING, "json"];
 
 const command = addSettings(
   programCommand(
@@ -73,16 +74,17 @@ async function main(): Promise<void> {
     flags: { ...flags, evalResponses: responses, model: run ? undefined : model },
   });
   const { say, json } = output(config.json);
-  const prompts = config.prompts
-    ? await loadPrompts(config.prompts, config.template)
-    : HELD_OUT_PROMPTS;
   const hub = programHub();
+  const { texts: prompts, specialTokens } = await runPrompts({ ...config, model: model ?? "" }, {
+    hub,
+    builtIn: HELD_OUT_PROMPTS,
+  });
   const policyModel = await modelOf(model, hub);
   const referenceModel = await modelOf(compare ?? (run && config.model), hub);
 
   using gpu = await Gpu.open();
-  using reference = await loadCausalLM(gpu, referenceModel.folder, { hub });
-  using policy = await loadCausalLM(gpu, policyModel.folder, { hub });
+  using reference = await loadCausalLM(gpu, referenceModel.folder, { hub, specialTokens });
+  using policy = await loadCausalLM(gpu, policyModel.folder, { hub, specialTokens });
   say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);
   say(`${config.evalResponses} responses of each, seed ${config.seed}`);
   using resources = new DisposableStack();

@@ -20,10 +20,11 @@ import { planInputs } from "./memory_inputs.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
-import { HELD_OUT_PROMPTS, loadPrompts, TRAINING_PROMPTS } from "./prompts.ts";
+import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { trainThroughLoss } from "./recovery.ts";
 import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { RunFolder } from "./run_folder.ts";
+import { runPrompts } from "./run_prompts.ts";
 import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
@@ -33,18 +34,19 @@ if (import.meta.main) await reportError(main);
 async function main(): Promise<void> {
   const { given, point, dashboard } = await settings();
   const { say, json } = output(given.json);
-  const prompts = given.prompts
-    ? await loadPrompts(given.prompts, given.template)
-    : TRAINING_PROMPTS;
+  const hub = programHub();
+  const { texts: prompts, specialTokens } = await runPrompts(given, {
+    hub,
+    builtIn: TRAINING_PROMPTS,
+  });
   const goesOn = point?.run !== undefined && resolve(point.run) === resolve(given.out);
   if (!goesOn) await RunFolder.checkFree(given.out);
-  const hub = programHub();
   const heldOut = given.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   const limits = await adapterLimits();
   const inputs = await planInputs(given, [...prompts, ...heldOut], { limits, hub });
   await expectFit(given.model || "weights/review-gpt2", inputs); // before anything is downloaded
   const model = given.model && (await findModel(given.model, hub)).name;
-  const config = { ...given, model }; // a branch on the Hub moves, the run's model does not
+  const config = { ...given, specialTokens, model }; // a branch on the Hub moves, the run's model does not
 
   using sentinel = new Sentinel({
     gpuTimeout: config.gpuTimeout,

@@ -42,13 +42,16 @@ export async function openRun(
     await loadCausalLM(gpu, folder, {
       train: true,
       valueHead: true,
+      specialTokens: config.specialTokens,
       hub,
       name: name === folder ? resolve(folder) : name,
       ...(adapters && { lora: { ...adapters, uniform: () => rng.next() } }),
     }),
   );
   const reference = resources.use(
-    adapters ? policy.withoutAdapters() : await loadCausalLM(gpu, folder, { hub }),
+    adapters
+      ? policy.withoutAdapters()
+      : await loadCausalLM(gpu, folder, { hub, specialTokens: config.specialTokens }),
   );
   return beginRun(resources, { policy, reference, reward, config });
 }

@@ -11,7 +11,8 @@ import { adviceOf, checkMemory, showLimits } from "./memory_check.ts";
 import { planInputs } from "./memory_inputs.ts";
 import type { MemoryPlan } from "./plan.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
-import { HELD_OUT_PROMPTS, loadPrompts, TRAINING_PROMPTS } from "./prompts.ts";
+import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
+import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
 
 if (import.meta.main) await reportError(main);
@@ -32,13 +33,12 @@ async function main(): Promise<void> {
   const file = path === undefined ? undefined : await readConfigFile(path);
   const settings = resolveConfig({ file, env: Deno.env.toObject(), flags });
   const { say, json } = output(settings.json);
-  const { prompts: source, template, evalResponses, memoryBudget } = settings;
-  const prompts = [
-    ...source ? await loadPrompts(source, template) : TRAINING_PROMPTS,
-    ...evalResponses > 0 ? HELD_OUT_PROMPTS : [],
-  ];
+  const { evalResponses, memoryBudget } = settings;
+  const hub = programHub();
+  const { texts } = await runPrompts(settings, { hub, builtIn: TRAINING_PROMPTS });
+  const prompts = [...texts, ...evalResponses > 0 ? HELD_OUT_PROMPTS : []];
   const { limits, adapter } = await lookAtAdapter();
-  const inputs = await planInputs(settings, prompts, { limits, hub: programHub() });
+  const inputs = await planInputs(settings, prompts, { limits, hub });
   const { plan, problem, remedies } = await checkMemory(inputs);
 
   json({ model: settings.model, ...plan, limits, problem, remedies });

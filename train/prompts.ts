@@ -1,10 +1,11 @@
 /** Prompts: the built-in sets, files of them, and the endless shuffled sequence that training takes. */
 
 import { extname } from "node:path";
-import { JsonError } from "../weights/errors.ts";
-import { parseJson } from "../weights/json.ts";
+import { type ChatTemplate, ChatTemplateError } from "../model/chat_template.ts";
+import type { JsonError } from "../weights/errors.ts";
+import { isObject, parseJson } from "../weights/json.ts";
 import { Rng } from "./rng.ts";
-import { compileTemplate, TemplateError } from "./template.ts";
+import { compileTemplate, type Render, TemplateError } from "./template.ts";
 
 /** Openings of reviews to train on. The first eight are those of the project's original. */
 export const TRAINING_PROMPTS: readonly string[] = [
@@ -68,39 +69,58 @@ export class PromptError extends RangeError {
 /** Makes a prompt of a record where no template is given. */
 const DEFAULT_TEMPLATE = "{{ prompt }}";
 
+/** How the records of a file become prompts. */
+export interface PromptOptions {
+  /** Jinja template for the records of a JSONL file; by default their `messages` or their `prompt` count. */
+  template?: string;
+  /** Gives the model's chat template; called where records have `messages` and there is no other template. */
+  chatTemplate?: () => Promise<ChatTemplate>;
+}
+
+/** The prompts of a file. */
+export interface Prompts {
+  readonly texts: readonly string[];
+  /** Whether a special token that is spelled in them is meant, as in what a chat template makes. */
+  readonly specialTokens: boolean;
+}
+
 /**
  * Reads prompts from a file: one a line, or JSON Lines where its name ends in `.jsonl`. Blank lines
- * are skipped, and white space around a prompt is removed: after a space at its end GPT-2 would
- * have to begin in the middle of a word.
+ * are skipped, and white space around a prompt is removed, but for what a chat template makes: after
+ * a space at its end GPT-2 would have to begin in the middle of a word.
  *
- * @param template Jinja template for the records of a JSONL file; `{{ prompt }}` when empty.
+ * Where the first record has `messages`, all must: a chat each, up to the assistant's next message.
+ *
  * @throws {PromptError} If there is no such file, a line is broken, a record lacks what the template
  * uses, a prompt is empty, or there are none.
  * @throws {TemplateError} If the template cannot be parsed.
+ * @throws {ChatTemplateError} If messages need a chat template and the model has none.
  */
-export async function loadPrompts(path: string, template = ""): Promise<string[]> {
+export async function loadPrompts(path: string, options: PromptOptions = {}): Promise<Prompts> {
+  const { template = "", chatTemplate } = options;
   const isJsonl = extname(path).toLowerCase() === ".jsonl";
   if (template !== "" && !isJsonl) {
     const problem = "a template needs records; use a file of JSON lines whose name ends in .jsonl";
     throw unusable(problem, { file: path });
   }
-  const toPrompt = isJsonl ? fromRecord(template || DEFAULT_TEMPLATE, path) : undefined;
-  const prompts: string[] = [];
-  for (const [index, text] of (await readText(path)).split("\n").entries()) {
-    if (text.trim() === "") continue;
-    const prompt = (toPrompt?.(text, index + 1) ?? text).trim();
-    if (prompt === "") {
-      throw unusable("its prompt is empty; give it at least one word", {
-        file: path,
-        line: index + 1,
-      });
-    }
-    prompts.push(prompt);
-  }
-  if (prompts.length === 0) {
-    throw unusable("it has no prompts; write one a line", { file: path });
-  }
-  return prompts;
+  const lines = (await readText(path)).split("\n")
+    .map((text, index) => ({ text, at: { file: path, line: index + 1 } }))
+    .filter(({ text }) => text.trim() !== "");
+  if (lines.length === 0) throw unusable("it has no prompts; write one a line", { file: path });
+  if (!isJsonl) return { texts: lines.map(({ text }) => text.trim()), specialTokens: false };
+
+  const records = lines.map(({ text, at }) => ({ record: parseRecord(text, at), at }));
+  const isChat = template === "" && "messages" in records[0].record;
+  const render = isChat
+    ? await chatRender(path, chatTemplate)
+    : compileTemplate(template || DEFAULT_TEMPLATE);
+  const texts = records.map(({ record, at }) => {
+    const text = renderRecord(render, record, at);
+    return isChat ? text : text.trim();
+  });
+  const empty = texts.findIndex((text) => text.trim() === "");
+  if (empty < 0) return { texts, specialTokens: isChat };
+  throw unusable("its prompt is empty; give it at least one word", records[empty].at);
 }
 
 async function readText(file: string): Promise<string> {
@@ -117,25 +137,39 @@ async function readText(file: string): Promise<string> {
   }
 }
 
-/** Turns a line of JSON into a prompt. */
-function fromRecord(template: string, file: string): (text: string, line: number) => string {
-  const render = compileTemplate(template);
-  return (text, line) => {
-    try {
-      const record = parseJson(text);
-      if (typeof record !== "object" || record === null || Array.isArray(record)) {
-        throw unusable(`it is not a JSON object; write one a line`, { file, line });
-      }
-      return render(record as Record<string, unknown>);
-    } catch (cause) {
-      if (cause instanceof JsonError) {
-        const problem = cause.message.replace("line 1, ", ""); // of the one line that was parsed
-        throw unusable(`${problem}; write one JSON object a line`, { file, line, cause });
-      }
-      if (cause instanceof TemplateError) throw unusable(cause.message, { file, line, cause });
-      throw cause;
-    }
-  };
+function parseRecord(text: string, at: { file: string; line: number }): Record<string, unknown> {
+  let record: unknown;
+  try {
+    record = parseJson(text);
+  } catch (cause) {
+    const problem = (cause as JsonError).message.replace("line 1, ", ""); // of the one that was parsed
+    throw unusable(`${problem}; write one JSON object a line`, { ...at, cause });
+  }
+  if (isObject(record)) return record;
+  throw unusable(`it is not a JSON object; write one a line`, at);
+}
+
+/** Renders the messages of records. */
+async function chatRender(
+  file: string,
+  chatTemplate: PromptOptions["chatTemplate"],
+): Promise<Render> {
+  const template = await chatTemplate?.();
+  if (template !== undefined) return ({ messages }) => template.render(messages);
+  throw unusable("its records have messages; give a template for them", { file });
+}
+
+function renderRecord(
+  render: Render,
+  record: Record<string, unknown>,
+  at: { file: string; line: number },
+): string {
+  try {
+    return render(record);
+  } catch (cause) {
+    if (!(cause instanceof TemplateError || cause instanceof ChatTemplateError)) throw cause;
+    throw unusable(cause.message, { ...at, cause });
+  }
 }
 
 function unusable(

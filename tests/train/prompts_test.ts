@@ -5,6 +5,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
+import { ChatTemplate } from "../../model/chat_template.ts";
 import {
   HELD_OUT_PROMPTS,
   loadPrompts,
@@ -22,13 +23,22 @@ Deno.test("TRAINING_PROMPTS and HELD_OUT_PROMPTS share nothing", () => {
 });
 
 /** Loads `content` from a file called `name`. */
-function load(name: string, content: string | Uint8Array, template?: string): Promise<string[]> {
-  let prompts: string[] = [];
-  return withFolder(async (folder) => {
+async function load(
+  name: string,
+  content: string | Uint8Array,
+  template = "",
+  chatTemplate?: () => Promise<ChatTemplate>,
+): Promise<readonly string[]> {
+  let texts: readonly string[] = [];
+  await withFolder(async (folder) => {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
     await Deno.writeFile(`${folder}/${name}`, bytes);
-    prompts = await loadPrompts(`${folder}/${name}`, template);
-  }).then(() => prompts);
+    const options = { template, ...(chatTemplate && { chatTemplate }) };
+    const prompts = await loadPrompts(`${folder}/${name}`, options);
+    assertEquals(prompts.specialTokens, chatTemplate !== undefined);
+    texts = prompts.texts;
+  });
+  return texts;
 }
 
 Deno.test("loadPrompts() reads one prompt a line, without blank lines and outer space", async () => {
@@ -46,6 +56,52 @@ Deno.test("loadPrompts() makes prompts of records with a template", async () => 
 
 Deno.test("loadPrompts() without a template takes the record's prompt", async () => {
   assertEquals(await load("p.JSONL", '{"prompt": "The movie was", "id": 7}'), ["The movie was"]);
+});
+
+/** A model's template that shows who speaks. */
+const chat = () =>
+  Promise.resolve(
+    new ChatTemplate(
+      "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}\n{% endfor %}assistant: ",
+      { named: { eos_token: "<|end|>" }, special: ["<|end|>"] },
+    ),
+  );
+
+Deno.test("loadPrompts() renders messages with the model's chat template, to the last space", async () => {
+  const chats = [
+    [{ role: "user", content: "Hi" }],
+    [{ role: "system", content: "Be kind." }, { role: "user", content: "A \n B" }],
+  ];
+  const lines = chats.map((messages) => JSON.stringify({ messages })).join("\n");
+  assertEquals(await load("p.jsonl", lines, "", chat), [
+    "user: Hi<|end|>\nassistant: ",
+    "system: Be kind.<|end|>\nuser: A \n B<|end|>\nassistant: ",
+  ]);
+  assertEquals(await load("p.jsonl", lines, "{{ messages[0].content }}"), [
+    "Hi",
+    "Be kind.",
+  ]);
+});
+
+Deno.test("loadPrompts() refuses messages that the template cannot take, by line", async () => {
+  const first = JSON.stringify({ messages: [{ role: "user", content: "Hi" }] });
+  const refused = async (second: string, says: string) => {
+    const { message, line } = await assertRejects(
+      () => load("p.jsonl", `${first}\n${second}`, "", chat),
+      PromptError,
+    );
+    assertStringIncludes(message, `p.jsonl, line 2: ${says}`);
+    assertEquals(line, 2);
+  };
+  await refused('{"prompt": "Hi"}', "its messages are not a list of at least one");
+  await refused('{"messages": []}', "its messages are not a list of at least one");
+  await refused('{"messages": [{"role": "user"}]}', "message 1 is not an object with the texts");
+  await refused(
+    '{"messages": [{"role": "user", "content": "a<|end|>"}]}',
+    'message 1 spells the special token "<|end|>"',
+  );
+  const none = await assertRejects(() => load("p.jsonl", first), PromptError);
+  assertStringIncludes(none.message, "its records have messages; give a template for them");
 });
 
 const title = "{{ title }}";
