@@ -30,9 +30,9 @@ export interface GpuOptions {
  * Deno blocks the thread while it waits: a watcher that is to act in that time must do it on another.
  */
 export interface GpuWatcher {
-  /** The host waits for these passes, oldest first: all that were submitted since the last wait. */
+  /** The host may wait for these passes, oldest first: all that were submitted since the last read. */
   waitBegins(passes: readonly SubmittedPass[]): void;
-  /** The passes have run, or failed. */
+  /** The host goes on. */
   waitEnds(): void;
 }
 
@@ -62,7 +62,7 @@ export class Gpu implements Disposable {
   submits = 0;
   readonly #retired: Tensor<Dtype>[] = [];
   #nextStorage = 0;
-  /** Submitted since the last wait. */
+  /** Submitted since the last read. */
   #unfinished: SubmittedPass[] = [];
   #firstError: Error | undefined;
   #closed = false;
@@ -232,10 +232,12 @@ export class Gpu implements Disposable {
 
   /** Runs recorded commands; {@linkcode Pass.submit} calls it. */
   submit(commands: GPUCommandBuffer, pass: SubmittedPass): void {
-    this.device.queue.submit([commands]);
-    this.submits++;
     if (this.#unfinished.length === WATCHED_PASSES) this.#unfinished.shift();
     this.#unfinished.push(pass);
+    this.watcher?.waitBegins(this.#unfinished); // a driver may wait for the pass before
+    this.device.queue.submit([commands]);
+    this.watcher?.waitEnds();
+    this.submits++;
     this.free(...this.#retired.splice(0));
     this.pipelines.trim();
     this.check();
@@ -263,8 +265,8 @@ export class Gpu implements Disposable {
       encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, at, tensor.bytes);
       at += tensor.bytes;
     }
-    this.device.queue.submit([encoder.finish()]);
     this.watcher?.waitBegins(this.#unfinished);
+    this.device.queue.submit([encoder.finish()]);
     try {
       await staging.mapAsync(1);
     } catch (cause) {

@@ -149,7 +149,11 @@ Deno.test("a watcher hears what the host waits for", async () => {
     gpu.free(out);
   }, { watcher }).catch((error) => assert(error instanceof DeviceLostError));
   assertEquals(events, [
+    "writes 1,2 (2 x put)", // a submit may wait
+    "done",
     "writes 1,2 (2 x put); writes 3 (1 x put)",
+    "done",
+    "writes 1,2 (2 x put); writes 3 (1 x put)", // a read does
     "done",
     "",
     "done",
