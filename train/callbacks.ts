@@ -1,5 +1,6 @@
 import { clock } from "./clock.ts";
 import type { Evaluation } from "./evaluate.ts";
+import type { GuardEvent } from "./guard_event.ts";
 import type { PpoMetrics } from "./metrics.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
 import type { PpoTrainer } from "./ppo_trainer.ts";
@@ -11,6 +12,8 @@ export interface PpoStats {
   samples: SampleRecord[];
   /** Of every response token, before whitening. */
   advantages: number[];
+  /** What the guard saw and did. */
+  events: GuardEvent[];
 }
 
 /** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */
@@ -27,8 +30,12 @@ export interface TrainerCallback {
   onTrainEnd?(trainer: PpoTrainer): void | Promise<void>;
   /** Before a step, whose number is counted from 1. */
   onStepBegin?(trainer: PpoTrainer, step: number): void | Promise<void>;
-  /** After a step. */
+  /** After a step, unless the guard ended training or went back to a checkpoint. */
   onStepEnd?(trainer: PpoTrainer, stats: PpoStats): void | Promise<void>;
+  /** After the guard went back to a checkpoint: `trainer.steps` is that of the checkpoint, later steps are undone. */
+  onRollback?(trainer: PpoTrainer): void | Promise<void>;
+  /** For everything that the guard saw, when it has acted. */
+  onGuardEvent?(trainer: PpoTrainer, event: GuardEvent): void | Promise<void>;
   /** Before an evaluation. */
   onEvaluateBegin?(trainer: PpoTrainer): void | Promise<void>;
   /** After an evaluation. */
@@ -37,15 +44,13 @@ export interface TrainerCallback {
   onCheckpoint?(trainer: PpoTrainer, folder: string): void | Promise<void>;
 }
 
-/** Writes a line for every step: reward, KL, beta, speed, time to go. */
+/** Writes a line for every step: reward, KL, beta, speed, time to go; and one for all that the guard saw. */
 export function progress(write: (line: string) => void): TrainerCallback {
   let started = 0;
   let done = 0;
-  let steps = 0;
   let last = 0;
   return {
-    onTrainBegin(trainer, plan) {
-      ({ steps } = plan);
+    onTrainBegin(trainer, { steps }) {
       last = trainer.steps + steps;
       started = performance.now();
       done = 0;
@@ -53,7 +58,7 @@ export function progress(write: (line: string) => void): TrainerCallback {
     onStepEnd(_, { metrics }) {
       done++;
       const seconds = (performance.now() - started) / 1000;
-      const left = Math.max(0, steps - done) * seconds / done;
+      const left = (last - metrics.step) * seconds / done;
       const number = (name: keyof PpoMetrics, digits: number) => metrics[name].toFixed(digits);
       write([
         `step ${String(metrics.step).padStart(String(last).length)}/${last}`,
@@ -64,6 +69,9 @@ export function progress(write: (line: string) => void): TrainerCallback {
         `${number("perf/tokens_per_second", 0)} tokens/s`,
         `ETA ${clock(left)}`,
       ].join(" | "));
+    },
+    onGuardEvent(_, { step, rule, action, message }) {
+      write(`guard, step ${step}, ${rule}: ${message} (${action})`);
     },
   };
 }

@@ -32,6 +32,12 @@ export class CheckpointKeeper implements TrainerCallback {
     this.#saved = (await listCheckpoints(this.folder.path)).at(-1)?.step;
   }
 
+  /** Goes on from the checkpoint that the run went back to. */
+  onRollback({ steps }: PpoTrainer): void {
+    this.#saved = steps;
+    this.#values = [];
+  }
+
   /** Notes the metric, and saves if it is time. */
   async onStepEnd(trainer: PpoTrainer, { metrics }: PpoStats): Promise<void> {
     const { bestMetric, saveEvery } = this.options;

@@ -1,4 +1,4 @@
-import { type Evaluation, riseInStandardErrors } from "./evaluate.ts";
+import { type Evaluation, judgedRise, riseInStandardErrors } from "./evaluate.ts";
 
 /** How a comparison is shown. */
 export interface ComparisonOptions {
@@ -19,10 +19,14 @@ export function comparison(
   const row = (name: string, read: (evaluation: Evaluation) => string) =>
     cells(name, read(before), read(after));
   const rise = riseInStandardErrors(before, after);
+  const judged = judgedRise(before, after);
   const lines = [
     cells("", ...names),
     row("mean reward", ({ meanScore }) => meanScore.toFixed(3)),
     row("standard error", (evaluation) => standardError(evaluation).toFixed(3)),
+    ...(judged === undefined
+      ? []
+      : [row("mean score of the judge", ({ judge }) => judge!.meanScore.toFixed(3))]),
     row("KL to reference, nats/token", ({ kl }) => kl.toFixed(4)),
     row("distinct-2", ({ distinct2 }) => distinct2.toFixed(3)),
     row("tokens per response", ({ meanLength }) => meanLength.toFixed(1)),
@@ -31,6 +35,11 @@ export function comparison(
       Math.abs(rise).toFixed(1)
     } standard errors ` +
     `of the difference, over ${after.samples.length} responses each.`,
+    ...(judged === undefined ? [] : [
+      `By the judge, which was not trained on, it ${judged < 0 ? "fell" : "rose"} by ${
+        Math.abs(judged).toFixed(1)
+      }.`,
+    ]),
   ];
   const width = Math.max(...names.map((name) => name.length));
   const textLine = (name: string, { score, response }: Evaluation["samples"][number]) =>
@@ -46,10 +55,11 @@ export function comparison(
   return lines;
 }
 
+/** An evaluation's numbers without its texts. */
+export type EvaluationSummary = Omit<Evaluation, "samples"> & { responses: number };
+
 /** An evaluation's numbers without its texts, for a line of JSON. */
-export function summary(
-  { samples, ...numbers }: Evaluation,
-): Omit<Evaluation, "samples"> & { responses: number } {
+export function summary({ samples, ...numbers }: Evaluation): EvaluationSummary {
   return { ...numbers, responses: samples.length };
 }
 

@@ -7,6 +7,7 @@
 
 import * as z from "zod";
 import { parseBytes } from "./byte_size.ts";
+import { readActions, RULES } from "./guard_rules.ts";
 import { isMetricName } from "./metric_table.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
@@ -47,6 +48,9 @@ const SHAPE = {
   normaliseScores: boolean("scale scores by the mean and deviation of all scores so far"),
   rewardScale: number("scores are then multiplied by it", { above: 0 }),
   rewardClip: number("and then limited to this distance from 0; 0 for no limit", { min: 0 }),
+  judge: text(
+    "a second reward, named as --reward, which scores evaluations only; `judge` is the embedded one; empty for none",
+  ),
   prompts: text(
     "file of prompts, one a line, or JSONL of `prompt` or chat `messages`; empty for the built-in set",
   ),
@@ -132,6 +136,35 @@ const SHAPE = {
     max: 1,
   }),
 
+  guard: boolean("watch the run, and act where it goes wrong"),
+  guardActions: actions("what rules of the guard do in place of their defaults: rule=action, ..."),
+  guardWindow: integer("newest responses that the guard compares with the reference's own", {
+    min: 2,
+  }),
+  guardSkips: integer("steps in a row that may be skipped before the run ends", { min: 0 }),
+  guardRollbacks: integer("times that the run may go back to a checkpoint", { min: 0 }),
+  guardKlFactor: number("what a rollback multiplies the weight of the KL by", { above: 1 }),
+  guardFirstRatio: number("log-ratio, in nats, that an unmoved policy may have", { above: 0 }),
+  guardRatio: number("factor that the mean ratio may be away from 1", { above: 1 }),
+  guardKl: number(
+    "KL, in nats per token, that is an explosion; 10 x target by default, at least 0.3",
+    { above: 0 },
+  ).optional(),
+  guardEntropy: number("lowest entropy, as a share of the reference's", { min: 0, max: 1 }),
+  guardDistinct: number("lowest distinct-2, as a share of the reference's", { min: 0, max: 1 }),
+  guardRepetition: number("share of repeated word pairs above the reference's own", {
+    min: 0,
+    max: 1,
+  }),
+  guardLength: number("shortest mean response, as a share of the reference's", {
+    min: 0,
+    max: 1,
+  }),
+  guardPerplexity: number(
+    "perplexity for the reference, in that of its own texts, up to which a score may rise",
+    { above: 1 },
+  ),
+
   saveEvery: integer("PPO steps between checkpoints; 0 for one at the end only", { min: 0 }),
   keep: integer("newest checkpoints that are kept, beside the best; 0 for all", { min: 0 }),
   bestMetric: metric("makes a checkpoint the best, by its mean since the one before"),
@@ -208,6 +241,7 @@ const COMMON = {
   normaliseScores: false,
   rewardScale: 1,
   rewardClip: 0,
+  judge: "",
   prompts: "",
   template: "",
   specialTokens: false,
@@ -244,6 +278,19 @@ const COMMON = {
   temperature: 1,
   topK: 0,
   topP: 1,
+  guard: true,
+  guardActions: "",
+  guardWindow: 32,
+  guardSkips: 3,
+  guardRollbacks: 3,
+  guardKlFactor: 2,
+  guardFirstRatio: 1e-3,
+  guardRatio: 2,
+  guardEntropy: 0.5,
+  guardDistinct: 0.5,
+  guardRepetition: 0.25,
+  guardLength: 0.25,
+  guardPerplexity: 3,
   saveEvery: 10,
   keep: 3,
   bestMetric: "objective/rlhf_reward",
@@ -270,6 +317,8 @@ export const classicalDefaults: Defaults = {
  */
 export const embeddedDefaults: Defaults = {
   ...COMMON,
+  reward: "sentiment",
+  judge: "judge",
   steps: 100,
   batchSize: 32,
   miniBatchSize: 32,
@@ -319,6 +368,15 @@ function metric(description: string): z.ZodString {
   return z.string()
     .refine((name) => name === "" || isMetricName(name.replace(/^-/, "")))
     .meta({ description, allowed, kind: "text" });
+}
+
+function actions(description: string): z.ZodString {
+  const allowed = Object.entries(RULES).map(([rule, { actions }]) =>
+    `${rule}=${actions.join("|")}`
+  );
+  return z.string()
+    .refine((text) => readActions(text) !== undefined)
+    .meta({ description, allowed: `pairs of ${allowed.join(", ")}`, kind: "text" });
 }
 
 function choice<const T extends readonly string[]>(description: string, values: T) {

@@ -14,7 +14,7 @@ import { type ConfigFile, readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy } from "./evaluate.ts";
 import { wholeNumber } from "./flag_values.ts";
-import { configuredReward } from "./load_reward.ts";
+import { configuredJudge, configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
@@ -26,6 +26,7 @@ import { addSettings } from "./settings_flags.ts";
 /** How responses are sampled and scored: these a run folder's own `config.json` decides, if no flag does. */
 const SAMPLING: readonly SettingName[] = [
   "reward",
+  "judge",
   "positiveFactor",
   "negativeFactor",
   "positiveLabel",
@@ -90,9 +91,12 @@ async function main(): Promise<void> {
   using resources = new DisposableStack();
   const reward = await configuredReward(config, { gpu, hub, say: hub.say });
   resources.defer(() => reward[Symbol.dispose]?.());
+  const judge = await configuredJudge(config, { gpu, hub, say: hub.say });
+  resources.defer(() => judge?.[Symbol.dispose]?.());
   const options = { ...config, responses: config.evalResponses };
-  const after = await evaluatePolicy({ policy, reference, reward }, prompts, options);
-  const before = await evaluatePolicy({ policy: reference, reference, reward }, prompts, options);
+  const scorers = { reference, reward, ...(judge && { judge }) };
+  const after = await evaluatePolicy({ policy, ...scorers }, prompts, options);
+  const before = await evaluatePolicy({ policy: reference, ...scorers }, prompts, options);
 
   json({ reference: summary(before), policy: summary(after) });
   const lines = comparison(before, after, { names: ["reference", "policy"] });

@@ -1,17 +1,21 @@
 import type { CausalLM } from "../model/causal_lm.ts";
 import { type Reward, type Sample, scoreSamples } from "../reward/reward.ts";
 import { scoreRollout } from "./experience.ts";
+import type { SampleRecord } from "./metrics_writer.ts";
 import { encodePrompts, type RolloutOptions, sampleRollout } from "./rollout.ts";
 import { maskedValues } from "./rows.ts";
 import { mean, standardDeviation } from "./stats.ts";
 import { distinctN } from "./text_stats.ts";
+import { tokenRecords } from "./token_records.ts";
 
 /** What a model does with prompts. */
 export interface Evaluation {
-  samples: (Sample & { score: number })[];
+  samples: (Sample & Pick<SampleRecord, "score" | "tokens">)[];
   /** Mean and deviation of the scores. */
   meanScore: number;
   stdScore: number;
+  /** Mean and deviation of the judge's scores, where there is one. */
+  judge?: { meanScore: number; stdScore: number };
   /** Exact KL to the reference: mean over the response tokens, nats per token. */
   kl: number;
   /** Share of distinct word pairs among all of the responses. */
@@ -24,6 +28,9 @@ export interface Evaluation {
 export class ComparisonError extends Error {
   override name = "ComparisonError";
 }
+
+/** Responses that are kept token by token, the first ones. */
+const DETAILED_SAMPLES = 12;
 
 /** Responses that are sampled at a time. */
 export const EVALUATION_BATCH = 48;
@@ -38,7 +45,13 @@ export const EVALUATION_BATCH = 48;
  * @throws {RewardError} If the reward fails, or gives anything but a finite number for each response.
  */
 export async function evaluatePolicy(
-  { policy, reference, reward }: { policy: CausalLM; reference: CausalLM; reward: Reward },
+  { policy, reference, reward, judge }: {
+    policy: CausalLM;
+    reference: CausalLM;
+    reward: Reward;
+    /** Scores the same responses. */
+    judge?: Reward;
+  },
   prompts: readonly string[],
   { responses, rewardTimeout = 0, ...options }: RolloutOptions & {
     responses: number;
@@ -56,6 +69,7 @@ export async function evaluatePolicy(
     );
   }
   const samples: Evaluation["samples"] = [];
+  const judged: number[] = [];
   const kl: number[] = [];
   const lengths: number[] = [];
   for (let at = 0; at < responses; at += EVALUATION_BATCH) {
@@ -63,10 +77,20 @@ export async function evaluatePolicy(
     const batch = Array.from({ length: size }, (_, i) => prompts[(at + i) % prompts.length]);
     const rollout = await sampleRollout(policy, batch, { ...options, step: at });
     const { scores } = await scoreSamples(reward, rollout.samples, { timeoutMs: rewardTimeout });
+    if (judge) {
+      const { scores } = await scoreSamples(judge, rollout.samples, { timeoutMs: rewardTimeout });
+      judged.push(...scores);
+    }
     const { klFull } = await scoreRollout({ policy, reference }, rollout, {
       temperature: options.temperature ?? 1,
     });
-    samples.push(...rollout.samples.map((sample, b) => ({ ...sample, score: scores[b] })));
+    samples.push(...rollout.samples.map((sample, b) => ({
+      ...sample,
+      score: scores[b],
+      ...(at + b < DETAILED_SAMPLES && {
+        tokens: tokenRecords(policy.tokenizer, rollout, b, { kl: klFull }),
+      }),
+    })));
     kl.push(...maskedValues(klFull, rollout.mask));
     lengths.push(...rollout.responseLengths);
   }
@@ -75,6 +99,7 @@ export async function evaluatePolicy(
     samples,
     meanScore: mean(scores),
     stdScore: standardDeviation(scores),
+    ...(judge && { judge: { meanScore: mean(judged), stdScore: standardDeviation(judged) } }),
     kl: mean(kl),
     distinct2: distinctN(samples.map(({ response }) => response), 2),
     meanLength: mean(lengths),
@@ -83,9 +108,23 @@ export async function evaluatePolicy(
 
 /** Standard errors by which the mean score rose: the difference over its own standard error; 0 of no rise. */
 export function riseInStandardErrors(before: Evaluation, after: Evaluation): number {
+  return riseOf(before, after, [before.samples.length, after.samples.length]);
+}
+
+/** The same of the judge's scores; undefined where there was no judge. */
+export function judgedRise(before: Evaluation, after: Evaluation): number | undefined {
+  if (!before.judge || !after.judge) return undefined;
+  return riseOf(before.judge, after.judge, [before.samples.length, after.samples.length]);
+}
+
+function riseOf(
+  before: Pick<Evaluation, "meanScore" | "stdScore">,
+  after: Pick<Evaluation, "meanScore" | "stdScore">,
+  [countBefore, countAfter]: readonly [number, number],
+): number {
   const error = Math.hypot(
-    before.stdScore / Math.sqrt(before.samples.length),
-    after.stdScore / Math.sqrt(after.samples.length),
+    before.stdScore / Math.sqrt(countBefore),
+    after.stdScore / Math.sqrt(countAfter),
   );
   const rise = after.meanScore - before.meanScore;
   return rise === 0 ? 0 : rise / error;

@@ -3,7 +3,7 @@
 /**
  * Cuts a file of JSON lines back: after the last whole line whose `step` is at most `step`, nothing remains.
  *
- * Lines are in the order of their steps. Where there is no file, there is nothing to do.
+ * Lines are in the order of their steps. One with `backTo` led to the steps after that one, and counts as the first. Where there is no file, there is nothing to do.
  */
 export async function cutLines(path: string, step: number): Promise<void> {
   let bytes: Uint8Array;
@@ -34,7 +34,8 @@ function endOfStep(bytes: Uint8Array, step: number): number {
 /** The step of a line; of what is not a line of a run, one that never comes. */
 function stepOf(line: string): number {
   try {
-    const { step } = Object(JSON.parse(line));
+    const { step, backTo } = Object(JSON.parse(line));
+    if (typeof backTo === "number") return backTo + 1;
     return typeof step === "number" ? step : Infinity;
   } catch {
     return Infinity;

@@ -22,6 +22,11 @@ export const EMBEDDED_CLASSIFIER: string = fileURLToPath(
   new URL("../weights/review-distilbert", import.meta.url),
 );
 
+/** Folder of the embedded judge: a second sentiment classifier, of other texts than the first. */
+export const EMBEDDED_JUDGE: string = fileURLToPath(
+  new URL("../weights/review-judge", import.meta.url),
+);
+
 /** What a reward may need to be loaded. */
 export interface RewardSources {
   /** For classifiers. */
@@ -55,6 +60,15 @@ export function configuredReward(
   return loadReward(reward, { ...sources, sentiment });
 }
 
+/** Loads the judge of a run's settings; undefined where there is to be none. */
+export async function configuredJudge(
+  config: RewardSettings & Pick<TrainConfig, "judge">,
+  sources: Omit<RewardSources, "sentiment">,
+): Promise<Reward | undefined> {
+  if (config.judge === "") return undefined;
+  return await configuredReward({ ...config, reward: config.judge }, sources);
+}
+
 /** Endings of names that are modules, and of those that are descriptions of a composite. */
 const MODULES = [".ts", ".mts", ".js", ".mjs"];
 const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
@@ -64,6 +78,7 @@ const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
  *
  * - `heuristic`: {@linkcode HeuristicReward};
  * - `sentiment`: the classifier that comes with the package, else the heuristic;
+ * - `judge`: the second classifier that comes with the package;
  * - a URL: {@linkcode HttpReward};
  * - a file whose name ends in .ts, .mts, .js or .mjs: a module whose default export is a reward, or a function from
  *   samples to numbers, see {@linkcode loadRewardModule};
@@ -83,6 +98,8 @@ export async function loadReward(name: string, sources: RewardSources): Promise<
       return new HeuristicReward();
     case "sentiment":
       return await classifierOrHeuristic(name, EMBEDDED_CLASSIFIER, sources);
+    case "judge":
+      return await loadClassifierReward(EMBEDDED_JUDGE, sources);
     case "url":
       return new HttpReward(name);
     case "module":
@@ -105,6 +122,8 @@ export async function classifiersOf(name: string): Promise<string[]> {
   switch (kindOf(name)) {
     case "sentiment":
       return await exists(EMBEDDED_CLASSIFIER) ? [EMBEDDED_CLASSIFIER] : [];
+    case "judge":
+      return [EMBEDDED_JUDGE];
     case "classifier":
       return [name];
     case "composite": {
@@ -123,7 +142,7 @@ export async function classifiersOf(name: string): Promise<string[]> {
 
 /** What kind of reward a name stands for. */
 function kindOf(name: string) {
-  if (name === "heuristic" || name === "sentiment") return name;
+  if (name === "heuristic" || name === "sentiment" || name === "judge") return name;
   if (isHttpUrl(name)) return "url";
   const ending = extname(name).toLowerCase();
   if (MODULES.includes(ending)) return "module";

@@ -17,12 +17,14 @@ import { wholeNumber } from "./flag_values.ts";
 import { LivePage } from "./live_page.ts";
 import { expectFit } from "./memory_check.ts";
 import { planInputs } from "./memory_inputs.ts";
+import { csvLogger, tensorBoard } from "./loggers.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { trainThroughLoss } from "./recovery.ts";
 import { findResumePoint, type ResumePoint } from "./resume_point.ts";
+import { writeReport } from "./report_page.ts";
 import { RunFolder } from "./run_folder.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { Sentinel } from "./sentinel.ts";
@@ -82,14 +84,18 @@ async function main(): Promise<void> {
     say(`${when} training: ${responses} responses to held-out prompts`);
     return await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
   };
+  await folder.writeEnvironment(trainer);
   let before = begun === 0 ? await evaluate("before") : undefined;
+  if (before) await folder.writeEvaluations({ before });
 
   const train = async (trainer: PpoTrainer): Promise<void> => {
     const keeper = new CheckpointKeeper(folder, config);
     const callbacks: TrainerCallback[] = [
       folder.recorder(),
+      csvLogger(join(folder.path, "metrics.csv")),
+      tensorBoard(folder.path, { textEvery: config.sampleEvery }),
       progress(say),
-      { onStepEnd: (_, { metrics }) => json(metrics) },
+      { onStepEnd: (_, { metrics }) => json(metrics), onGuardEvent: (_, event) => json(event) },
     ];
     if (config.sampleEvery > 0) callbacks.push(showSample(config.sampleEvery, say));
     try {
@@ -120,9 +126,11 @@ async function main(): Promise<void> {
   const after = await evaluate("after");
   before ??= after && await trainer.evaluateReference(HELD_OUT_PROMPTS, after.samples.length);
   if (before && after) {
+    await folder.writeEvaluations({ before, after });
     json({ before: summary(before), after: summary(after) });
     for (const line of ["", ...comparison(before, after)]) say(line);
   }
+  await writeReport(folder.path);
   say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
 }
 

@@ -65,6 +65,18 @@ export const METRICS = {
   "env/reward_mean": ["reward per response", "mean score, as the reward gave it"],
   "env/reward_std": ["reward per response", "standard deviation of the scores"],
 
+  "guard/events": ["events", "that the guard reported in this step"],
+  "guard/non_finite_reward": ["steps", "in a row without updates, since a score was not finite"],
+  "guard/non_finite_update": ["steps", "in a row with a loss or gradient that was not finite"],
+  "guard/first_ratio": ["nats", "largest |log ratio| of the first update: 0 but for rounding"],
+  "guard/ratio": ["1", "factor between 1 and the mean ratio of the update farthest from it"],
+  "guard/kl": ["nats per token", "exact KL of the guard's window of responses"],
+  "guard/entropy": ["nats per token", "of the window, when sampled"],
+  "guard/distinct": ["share", "distinct-2 of the window's texts"],
+  "guard/repetition": ["share", "of repeated word pairs within the window's texts"],
+  "guard/length": ["tokens", "mean length of the window's responses"],
+  "guard/reward_hacking": ["1", "the reference's perplexity of the window, in that of its own"],
+
   "policy/approxkl_avg": ["nats per token", "alias of ppo/policy/approxkl"],
   "policy/clipfrac_avg": ["share of tokens", "alias of ppo/policy/clipfrac"],
   "policy/entropy_avg": ["nats per token", "alias of ppo/policy/entropy"],

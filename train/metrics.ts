@@ -1,4 +1,6 @@
 import type { Scores } from "../reward/reward.ts";
+import type { GuardReport } from "./guard.ts";
+import { RULE_NAMES, type RuleName } from "./guard_rules.ts";
 import {
   type DistributionName,
   type MetricName,
@@ -99,6 +101,8 @@ export interface PpoStepRecord {
   timings: StepTimings;
   /** Response tokens that were sampled. */
   tokensGenerated: number;
+  /** What the guard found, where it is on. */
+  guard?: Pick<GuardReport, "events" | "figures"> | undefined;
 }
 
 /** One flat record per PPO step; {@linkcode METRICS} has units and meanings. NaN is "not measured". */
@@ -207,6 +211,7 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     "env/reward_std": standardDeviation(scores),
     ...percentiles("env/reward_dist", scores),
     ...rewardMetrics(record),
+    ...guardMetrics(record.guard),
 
     "policy/approxkl_avg": approxKl,
     "policy/clipfrac_avg": clipFraction,
@@ -246,6 +251,15 @@ function rewardMetrics(
   }
   if (source !== undefined) metrics["rewards/source"] = source;
   return metrics;
+}
+
+/** What the guard looked at. */
+function guardMetrics(guard: PpoStepRecord["guard"]) {
+  const figures = RULE_NAMES.map((name) => [`guard/${name}`, guard?.figures[name] ?? NaN]);
+  return {
+    "guard/events": guard?.events.length ?? 0,
+    ...Object.fromEntries(figures) as Record<`guard/${RuleName}`, number>,
+  };
 }
 
 /** The three percentiles of a distribution under their names. */

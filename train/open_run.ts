@@ -5,7 +5,7 @@ import { loadCausalLM } from "../model/gpt2_weights.ts";
 import type { LoraOptions } from "../model/lora.ts";
 import type { TrainConfig } from "./config.ts";
 import { KlDivergenceController } from "./kl_controller.ts";
-import { configuredReward } from "./load_reward.ts";
+import { configuredJudge, configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { AdamW } from "./optimizer.ts";
 import type { PpoRun } from "./ppo.ts";
@@ -33,6 +33,8 @@ export async function openRun(
     ? given
     : await configuredReward(config, { gpu, hub, say });
   if (reward !== given) resources.defer(() => reward[Symbol.dispose]?.());
+  const judge = await configuredJudge(config, { gpu, hub, say });
+  if (judge) resources.defer(() => judge[Symbol.dispose]?.());
   const { folder, name } = config.model
     ? await findModel(config.model, hub)
     : { folder: EMBEDDED_POLICY, name: EMBEDDED_POLICY };
@@ -53,7 +55,7 @@ export async function openRun(
       ? policy.withoutAdapters()
       : await loadCausalLM(gpu, folder, { hub, specialTokens: config.specialTokens }),
   );
-  return beginRun(resources, { policy, reference, reward, config });
+  return beginRun(resources, { policy, reference, reward, ...(judge && { judge }), config });
 }
 
 /** The adapters that the settings ask for, if any. */
@@ -68,9 +70,9 @@ export function loraOptions(
 /** A run at its beginning: moments zero, controller and random numbers as the settings say. */
 export function beginRun(
   resources: DisposableStack,
-  { policy, reference, reward, config }: Pick<
+  { policy, reference, reward, judge, config }: Pick<
     PpoRun,
-    "policy" | "reference" | "reward" | "config"
+    "policy" | "reference" | "reward" | "judge" | "config"
   >,
 ): PpoRun {
   const optimizer = resources.use(
@@ -80,6 +82,7 @@ export function beginRun(
     policy,
     reference,
     reward,
+    ...(judge && { judge }),
     scoreNormaliser: new ScoreNormaliser(),
     optimizer,
     controller: new KlDivergenceController({

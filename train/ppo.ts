@@ -1,5 +1,5 @@
 import type { CausalLM } from "../model/causal_lm.ts";
-import { type Reward, scoreSamples } from "../reward/reward.ts";
+import type { Reward } from "../reward/reward.ts";
 import type { TrainConfig } from "./config.ts";
 import { type Experience, scoreRollout } from "./experience.ts";
 import { gae } from "./gae.ts";
@@ -10,6 +10,7 @@ import { minibatches } from "./minibatches.ts";
 import { tokenRewards } from "./rewards.ts";
 import { type Rollout, sampleRollout } from "./rollout.ts";
 import { adjustScores, type ScoreNormaliser } from "./score_normaliser.ts";
+import { scoreStep } from "./scoring.ts";
 import type { Rng } from "./rng.ts";
 import { maskedMean, sum } from "./stats.ts";
 import { PolicyUpdate } from "./update.ts";
@@ -23,6 +24,8 @@ export interface PpoRun {
   /** Frozen. */
   reference: CausalLM;
   reward: Reward;
+  /** Scores evaluations beside the reward; it is not trained on. */
+  judge?: Reward;
   /** Sees the scores where the setting `normaliseScores` is on. */
   scoreNormaliser: ScoreNormaliser;
   optimizer: AdamW;
@@ -33,7 +36,12 @@ export interface PpoRun {
 }
 
 /** What a step did, for metrics and samples. */
-export type PpoStep = Omit<PpoStepRecord, "step" | "episode"> & { rollout: Rollout };
+export type PpoStep = Omit<PpoStepRecord, "step" | "episode" | "guard"> & {
+  rollout: Rollout;
+  entropy: number[][]; // (B, R) nats, when sampled
+  /** What is wrong with the scores, where something is: nothing was updated then. */
+  scoreProblem?: string | undefined;
+};
 
 /**
  * One PPO update on a batch of prompts.
@@ -49,17 +57,17 @@ export async function ppoStep(
   prompts: readonly string[],
   { step, learningRate }: { step: number; learningRate: number },
 ): Promise<PpoStep> {
-  const { policy, reward, config, controller } = run;
+  const { policy, config, controller } = run;
   const clock = new Stopwatch();
 
   // 1. Sample a response to every prompt.
   const rollout = await sampleRollout(policy, prompts, { ...config, step });
   const generate = clock.lap();
 
-  // 2. Ask the reward, on text.
-  const timeoutMs = config.rewardTimeout;
-  const { scores, parts, source } = await scoreSamples(reward, rollout.samples, { timeoutMs });
-  const adjustedScores = adjustScores(scores, run.scoreNormaliser, config); // (B)
+  // 2. Ask the reward, on text; where its scores are not finite, this step changes nothing.
+  const { scores, parts, source, scoreProblem } = await scoreStep(run, rollout.samples);
+  const isUsable = scoreProblem === undefined;
+  const adjustedScores = isUsable ? adjustScores(scores, run.scoreNormaliser, config) : scores; // (B)
   const score = clock.lap();
 
   // 3. Freeze what PPO calls "old", and measure the KL to the reference.
@@ -73,13 +81,13 @@ export async function ppoStep(
   // 5. K epochs of minibatches on the clipped surrogate.
   const beta = controller.beta;
   const batch = { rollout, experience, ...estimates };
-  const updates = await updatePolicy(run, batch, { beta, learningRate });
+  const updates = isUsable ? await updatePolicy(run, batch, { beta, learningRate }) : [];
   const update = clock.lap();
 
   // 6. Move beta so that the KL tracks its target; a KL that is not a number says nothing.
   const { mask, queryLengths, responseLengths } = rollout;
   const kl = maskedMean(estimates.klPenalty, mask);
-  if (Number.isFinite(kl)) controller.update(kl, mask.length);
+  if (isUsable && Number.isFinite(kl)) controller.update(kl, mask.length);
 
   return {
     rollout,
@@ -90,12 +98,13 @@ export async function ppoStep(
     ...estimates,
     scores,
     adjustedScores,
+    scoreProblem,
     parts,
     source,
     queryLengths,
     responseLengths,
     endedCount: rollout.ended.filter(Boolean).length,
-    epochsDone: config.epochs,
+    epochsDone: isUsable ? config.epochs : 0,
     updates,
     timings: { generate, score, forward, advantages, update, total: clock.total() },
     tokensGenerated: sum(responseLengths),

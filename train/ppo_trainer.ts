@@ -9,6 +9,7 @@ import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy, type Evaluation } from "./evaluate.ts";
 import { type Checkpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
+import { Guard, type GuardReport } from "./guard.ts";
 import { hashModel, hashTexts } from "./identity.ts";
 import { ppoMetrics } from "./metrics.ts";
 import { openRun } from "./open_run.ts";
@@ -79,6 +80,8 @@ export class PpoTrainer implements Disposable {
   /** What the checkpoint that this run was resumed from says to the first `train`. */
   #resumed: Checkpoint | undefined;
   #resumes: TrainerState["resumes"] = [];
+  /** Undefined where the settings turn it off. */
+  readonly #guard: Guard | undefined;
   /** Of the reference, which does not change; read when it is first needed. */
   #referenceHash: string | undefined;
   /** The step at which the learning rate's schedule ends. */
@@ -88,6 +91,7 @@ export class PpoTrainer implements Disposable {
   private constructor(readonly run: PpoRun, readonly gpu: Gpu, resources: DisposableStack) {
     this.#resources = resources;
     this.#scheduledSteps = run.config.steps;
+    if (run.config.guard) this.#guard = new Guard(run.config);
   }
 
   /**
@@ -167,7 +171,11 @@ export class PpoTrainer implements Disposable {
   /**
    * One PPO step on a batch of prompts, for loops of your own.
    *
-   * A learning rate that falls reaches 0 at the setting `steps`, or at the end of the last {@linkcode train}.
+   * A learning rate that falls reaches 0 at the setting `steps`, or at the end of the last {@linkcode train}. Where an event
+   * of the step says `rollback`, {@linkcode steps} is that of the checkpoint which the guard went back to.
+   *
+   * @throws {GuardError} If the guard ends training.
+   * @throws {RewardError} If the reward fails, or goes on giving scores that are not finite.
    */
   async trainStep(prompts: readonly string[]): Promise<PpoStats> {
     const { config } = this;
@@ -177,15 +185,15 @@ export class PpoTrainer implements Disposable {
       totalSteps: Math.max(this.#scheduledSteps, config.warmupSteps + 1),
       warmupSteps: config.warmupSteps,
     });
-    const { rollout, ...record } = await ppoStep(this.run, prompts, {
-      step: this.steps,
-      learningRate,
-    });
+    await this.#guard?.begin(this.run, prompts, { moved: this.steps > 0 });
+    const taken = await ppoStep(this.run, prompts, { step: this.steps, learningRate });
+    const { rollout, ...record } = taken;
     this.steps++;
     this.episodes += prompts.length;
     const kl = maskedRowSums(record.klPenalty, record.mask);
-    return {
-      metrics: ppoMetrics({ ...record, step: this.steps, episode: this.episodes }),
+    const guard = await this.#guard?.inspect(this.run, taken, this.steps);
+    const stats: PpoStats = {
+      metrics: ppoMetrics({ ...record, step: this.steps, episode: this.episodes, guard }),
       samples: rollout.samples.map(({ prompt, response }, b) => ({
         step: this.steps,
         prompt,
@@ -200,7 +208,25 @@ export class PpoTrainer implements Disposable {
         }),
       })),
       advantages: maskedValues(record.advantages, record.mask),
+      events: guard?.events ?? [],
     };
+    if (guard) await this.#follow(guard);
+    return stats;
+  }
+
+  /** Does what the guard decided. */
+  async #follow({ events, target, error }: GuardReport): Promise<void> {
+    if (target) {
+      await this.#goTo(target);
+      for (const callback of this.#callbacks) {
+        restoreCallback(callback, target);
+        await callback.onRollback?.(this);
+      }
+    }
+    for (const event of events) {
+      for (const callback of this.#callbacks) await callback.onGuardEvent?.(this, event);
+    }
+    if (error) throw error;
   }
 
   /**
@@ -208,6 +234,7 @@ export class PpoTrainer implements Disposable {
    *
    * @throws {TokenRowsError} If a prompt is empty or too long, before the first step.
    * @throws {CheckpointError} If the run was resumed, and began with other prompts.
+   * @throws {GuardError | RewardError} As {@linkcode trainStep}.
    */
   async train(
     { steps, prompts = TRAINING_PROMPTS, callbacks = [], signal }: TrainOptions = {},
@@ -215,16 +242,22 @@ export class PpoTrainer implements Disposable {
     const left = this.config.steps - (this.#resumed?.state.step ?? 0);
     const total = steps ?? Math.max(0, left);
     this.checkPrompts(prompts);
-    const batches = this.#batchesOf(prompts);
-    this.#scheduledSteps = this.steps + total;
+    let batches = this.#batchesOf(prompts);
+    const end = this.steps + total;
+    this.#scheduledSteps = end;
     this.#callbacks = callbacks;
     for (const callback of callbacks) restoreCallback(callback, this.#resumed);
     this.#resumed = undefined;
     for (const callback of callbacks) await callback.onTrainBegin?.(this, { steps: total });
     this.#isStopping = false;
-    for (let taken = 0; taken < total && !this.#isStopping && !signal?.aborted; taken++) {
+    while (this.steps < end && !this.#isStopping && !signal?.aborted) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
       const stats = await this.#stepOn(batches);
+      if (stats.events.some(({ action }) => action === "rollback")) {
+        batches = this.#batchesOf(prompts);
+        this.#resumed = undefined;
+        continue;
+      }
       for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(this);
@@ -295,8 +328,10 @@ export class PpoTrainer implements Disposable {
    */
   async save(folder: string, { resumable = true }: SaveTrainerOptions = {}): Promise<void> {
     const { policy, optimizer } = this.run;
-    if (resumable) await writeCheckpoint(folder, { policy, optimizer, state: await this.#state() });
-    else await policy.savePretrained(folder);
+    if (resumable) {
+      await writeCheckpoint(folder, { policy, optimizer, state: await this.#state() });
+      this.#guard?.checkpoints.add(folder);
+    } else await policy.savePretrained(folder);
     for (const callback of this.#callbacks) await callback.onCheckpoint?.(this, folder);
   }
 
@@ -312,6 +347,7 @@ export class PpoTrainer implements Disposable {
         : prompts,
       callbacks: {
         ...callbacks,
+        ...(this.#guard && { guard: this.#guard.state() }),
         ...Object.fromEntries(
           this.#callbacks.filter(({ name, state }) => name && state)
             .map((callback) => [callback.name, callback.state!()]),
@@ -324,15 +360,24 @@ export class PpoTrainer implements Disposable {
 
   async #restore(checkpoint: Checkpoint, changed: ChangedSettings): Promise<void> {
     const { state } = checkpoint;
-    await restoreRun(this.run, checkpoint);
-    this.steps = state.step;
-    this.episodes = state.episodes;
+    await this.#goTo(checkpoint);
+    this.#guard?.checkpoints.add(checkpoint.folder);
     this.#scheduledSteps = "steps" in changed ? this.config.steps : state.scheduledSteps;
-    this.#batches = undefined;
-    this.#resumed = checkpoint;
     const moved = JSON.stringify(adapterOf(this.gpu)) !== JSON.stringify(state.adapter);
     const adapterBefore = moved ? { adapterBefore: state.adapter } : {};
     this.#resumes = [...state.resumes, { step: state.step, changed, ...adapterBefore }];
+  }
+
+  /** Goes to where a checkpoint was written, in everything but the settings. */
+  async #goTo(checkpoint: Checkpoint): Promise<void> {
+    const { state } = checkpoint;
+    await restoreRun(this.run, checkpoint);
+    this.#guard?.restore(state.callbacks.guard);
+    this.#guard?.holdBeta(this.run);
+    this.steps = state.step;
+    this.episodes = state.episodes;
+    this.#batches = undefined;
+    this.#resumed = checkpoint;
   }
 
   /** Frees the models and, if the trainer opened it, the Gpu. */

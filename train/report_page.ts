@@ -6,13 +6,20 @@
  *
  * @module
  */
+import { join } from "node:path";
+import { writeFileAtomic } from "../weights/atomic.ts";
 import chartsScript from "./page/charts.js" with { type: "text" };
 import reportScript from "./page/report.js" with { type: "text" };
 import style from "./page/page.css" with { type: "text" };
 import plotStyle from "uplot/dist/uPlot.min.css" with { type: "text" };
 import plotScript from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
-import type { EvaluatedSample, RunRecord } from "./run_reader.ts";
+import { type EvaluatedSample, readRun, type RunRecord } from "./run_reader.ts";
 import { METRICS } from "./metric_table.ts";
+
+/** Writes `report.html` into a run folder. */
+export async function writeReport(folder: string): Promise<void> {
+  await writeFileAtomic(join(folder, "report.html"), await reportPage([await readRun(folder)]));
+}
 
 /** The report of one run, or of several beside each other. */
 export async function reportPage(runs: readonly RunRecord[]): Promise<string> {

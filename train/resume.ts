@@ -18,6 +18,7 @@ export const MAY_CHANGE: ReadonlySet<SettingName> = new Set<SettingName>([
   "bestMetric",
   "sampleEvery",
   "evalResponses",
+  "judge",
   "json",
   // What a machine allows. Another accumulation rounds differently, but computes the same.
   "gradientAccumulation",
@@ -39,6 +40,19 @@ export const MAY_CHANGE: ReadonlySet<SettingName> = new Set<SettingName>([
   "valueClipRange",
   "valueCoef",
   "entropyCoef",
+  "guard",
+  "guardActions",
+  "guardSkips",
+  "guardRollbacks",
+  "guardKlFactor",
+  "guardFirstRatio",
+  "guardRatio",
+  "guardKl",
+  "guardEntropy",
+  "guardDistinct",
+  "guardRepetition",
+  "guardLength",
+  "guardPerplexity",
 ]);
 
 /** Settings with their values before and after. */

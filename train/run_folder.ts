@@ -1,7 +1,11 @@
 import { join, relative } from "node:path";
+import type { Gpu } from "../kernels/runtime/mod.ts";
 import { writeFileAtomic } from "../weights/atomic.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
+import { summary } from "./comparison.ts";
 import type { TrainConfig } from "./config.ts";
+import type { Evaluation } from "./evaluate.ts";
+import type { GuardEvent } from "./guard_event.ts";
 import { cutLines } from "./line_files.ts";
 import { MetricsWriter } from "./metrics_writer.ts";
 import { isSystemError } from "./system_error.ts";
@@ -15,8 +19,13 @@ const CONFIG = "config.json";
 const CHECKPOINTS = "checkpoints";
 const LOCK = ".lock";
 
+const EVENTS = "events.jsonl";
+
 /** Files with one JSON object a line, each of which has its `step`. */
-const LINE_FILES = ["metrics.jsonl", "samples.jsonl", "events.jsonl"];
+const LINE_FILES = ["metrics.jsonl", "samples.jsonl", EVENTS];
+
+/** Texts of an evaluation that are kept. */
+const KEPT_TEXTS = 48;
 
 /** A file that names one of the checkpoints. */
 type Pointer = "latest" | "best";
@@ -108,9 +117,49 @@ export class RunFolder implements Disposable {
     return join(this.path, CHECKPOINTS, `step-${String(step).padStart(6, "0")}`);
   }
 
-  /** Appends the metrics and samples of every step. */
+  /** Writes `evaluation.json`: the numbers of both evaluations, and the first of their texts. */
+  async writeEvaluations(evaluations: { before?: Evaluation; after?: Evaluation }): Promise<void> {
+    const records = Object.entries(evaluations).map(([when, evaluation]) => {
+      const samples = evaluation.samples.slice(0, KEPT_TEXTS);
+      return [when, { summary: summary(evaluation), samples }];
+    });
+    await this.#write("evaluation.json", Object.fromEntries(records));
+  }
+
+  /** Writes `environment.json`: what the run runs on. */
+  async writeEnvironment({ gpu }: { gpu: Gpu }): Promise<void> {
+    await this.#write("environment.json", {
+      adapter: gpu.description,
+      software: gpu.software,
+      subgroupSize: gpu.subgroupSize,
+      bindingBytes: gpu.bindingBytes,
+      deno: Deno.version.deno,
+      system: `${Deno.build.os} ${Deno.build.arch}`,
+    });
+  }
+
+  async #write(name: string, value: unknown): Promise<void> {
+    await writeFileAtomic(join(this.path, name), JSON.stringify(value, null, 2) + "\n");
+  }
+
+  /** Appends the metrics and samples of every step, and what the guard saw. */
   recorder(): TrainerCallback {
-    return { onStepEnd: (_, stats: PpoStats) => this.#record(stats) };
+    return {
+      onStepEnd: (_, { metrics, samples }: PpoStats) =>
+        this.#record(`the metrics of step ${metrics.step}`, async () => {
+          await this.#writer.writeMetrics(metrics);
+          await this.#writer.writeSamples(samples);
+        }),
+      onRollback: ({ steps }) => this.cutBack(steps, { keepEvents: true }),
+      onGuardEvent: (_, event: GuardEvent) =>
+        this.#record(
+          `what the guard saw in step ${event.step}`,
+          () =>
+            Deno.writeTextFile(join(this.path, EVENTS), JSON.stringify(event) + "\n", {
+              append: true,
+            }),
+        ),
+    };
   }
 
   /** Forces the metrics and samples that were written to the disk. */
@@ -140,13 +189,22 @@ export class RunFolder implements Disposable {
     }
   }
 
-  /** Removes what came after a step, so that the run can go on from there. */
-  async cutBack(step: number): Promise<void> {
+  /**
+   * Removes what came after a step, so that the run can go on from there.
+   *
+   * @param options.keepEvents Leaves what the guard saw: why it went back is part of the run.
+   */
+  async cutBack(
+    step: number,
+    { keepEvents = false }: { keepEvents?: boolean } = {},
+  ): Promise<void> {
     await removeLeftovers(join(this.path, CHECKPOINTS));
     const later = (await listCheckpoints(this.path)).filter((checkpoint) => checkpoint.step > step);
     // The newest first: killed in between, the run still ends with a checkpoint that has its lines.
     for (const { folder } of later.reverse()) await removeCheckpoint(folder);
-    for (const name of LINE_FILES) await cutLines(join(this.path, name), step);
+    for (const name of LINE_FILES) {
+      if (!(keepEvents && name === EVENTS)) await cutLines(join(this.path, name), step);
+    }
     const left = await listCheckpoints(this.path);
     for (const pointer of ["latest", "best"] as const) {
       const target = await pointed(this.path, pointer);
@@ -166,18 +224,12 @@ export class RunFolder implements Disposable {
     }
   }
 
-  async #record({ metrics, samples }: PpoStats): Promise<void> {
+  async #record(what: string, append: () => Promise<void>): Promise<void> {
     try {
-      await this.#writer.writeMetrics(metrics);
-      await this.#writer.writeSamples(samples);
+      await append();
     } catch (cause) {
       if (!isSystemError(cause)) throw cause;
-      throw new RunFolderError(
-        `Cannot write the metrics of step ${metrics.step}: ${cause.message}`,
-        {
-          cause,
-        },
-      );
+      throw new RunFolderError(`Cannot write ${what}: ${cause.message}`, { cause });
     }
   }
 

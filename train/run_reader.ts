@@ -1,17 +1,15 @@
 import { basename, join } from "node:path";
+import type { EvaluationSummary } from "./comparison.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
 import { RunFolderError } from "./run_folder.ts";
 
-/** A response of an evaluation, with what each of its tokens moved away from the reference. */
-export interface EvaluatedSample extends Pick<SampleRecord, "prompt" | "response" | "score"> {
-  tokens?: SampleRecord["tokens"];
-}
+/** A response of an evaluation, the first ones with what each token moved away from the reference. */
+export type EvaluatedSample = Pick<SampleRecord, "prompt" | "response" | "score" | "tokens">;
 
 /** Both evaluations of a run, as `evaluation.json` has them; the second is missing until the end. */
-export interface RunEvaluations {
-  before?: { summary: Record<string, number>; samples: EvaluatedSample[] };
-  after?: { summary: Record<string, number>; samples: EvaluatedSample[] };
-}
+export type RunEvaluations = Partial<
+  Record<"before" | "after", { summary: EvaluationSummary; samples: EvaluatedSample[] }>
+>;
 
 /** Everything that a run folder says of a run, finished or not. */
 export interface RunRecord {
