@@ -6,7 +6,7 @@
  * A setting is one of `deno task train --help` in camelCase, such as `klTarget=0.05`. Prints one row of a table for each
  * seed: 240 responses to held-out prompts before and after, and the exact KL over the last twenty steps.
  */
-import { riseInStandardErrors } from "../../train/evaluate.ts";
+import { judgedRise, riseInStandardErrors } from "../../train/evaluate.ts";
 import { PpoTrainer } from "../../train/ppo_trainer.ts";
 import { HELD_OUT_PROMPTS } from "../../train/prompts.ts";
 import { mean } from "../../train/stats.ts";
@@ -18,9 +18,10 @@ const settings = Object.fromEntries(given.map((pair) => {
 }));
 
 console.log(
-  "| seed | reward before | after | standard errors | KL, last 20 steps | distinct-2 before | after | minutes |",
+  "| seed | reward before | after | standard errors | judge before | after | standard errors | KL, last 20 steps | " +
+    "distinct-2 before | after | minutes |",
 );
-console.log("| --- | --- | --- | --- | --- | --- | --- | --- |");
+console.log("|" + " --- |".repeat(11));
 for (const seed of seeds.split(",").map(Number)) {
   const started = performance.now();
   using trainer = await PpoTrainer.create({ ...settings, seed });
@@ -36,6 +37,9 @@ for (const seed of seeds.split(",").map(Number)) {
     before.meanScore.toFixed(3),
     after.meanScore.toFixed(3),
     riseInStandardErrors(before, after).toFixed(1),
+    before.judge?.meanScore.toFixed(3) ?? "",
+    after.judge?.meanScore.toFixed(3) ?? "",
+    judgedRise(before, after)?.toFixed(1) ?? "",
     mean(kl.slice(-20)).toFixed(4),
     before.distinct2.toFixed(3),
     after.distinct2.toFixed(3),
