@@ -37,6 +37,16 @@ export class RewardError extends Error {
   override name = "RewardError";
 }
 
+/** A reward gave a score that is not a finite number. */
+export class NonFiniteScoreError extends RewardError {
+  override name = "NonFiniteScoreError";
+
+  /** @param problem Which score it is. */
+  constructor(readonly reward: string, readonly problem: string) {
+    super(`Cannot use the reward ${reward}: ${problem}; return a finite number`);
+  }
+}
+
 /**
  * Scores samples and checks the answer; nothing that is not a finite number per sample gets through.
  *
@@ -100,8 +110,8 @@ export function shown({ response }: Sample): string {
 /**
  * Checks what a reward returned.
  *
- * @throws {RewardError} If it is not an array of one finite number per sample; the message names the
- * reward and the first bad sample.
+ * @throws {RewardError} If it is not an array of one number per sample.
+ * @throws {NonFiniteScoreError} If a number is not finite; the message names the reward and the first bad sample.
  */
 export function checkScores(
   name: string,
@@ -117,9 +127,9 @@ export function checkScores(
   }
   const bad = scores.findIndex((score) => !Number.isFinite(score));
   if (bad >= 0) {
-    throw new RewardError(
-      `Cannot use the reward ${name}: the score of sample ${bad} is ${scores[bad]} ` +
-        `for the response ${shown(samples[bad])}; return a finite number`,
-    );
+    const problem = `the score of sample ${bad} is ${scores[bad]} for the response ${
+      shown(samples[bad])
+    }`;
+    throw new NonFiniteScoreError(name, problem);
   }
 }

@@ -5,7 +5,6 @@ import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import { summary } from "./comparison.ts";
 import type { TrainConfig } from "./config.ts";
 import type { Evaluation } from "./evaluate.ts";
-import type { GuardEvent } from "./guard_event.ts";
 import { cutLines } from "./line_files.ts";
 import { MetricsWriter } from "./metrics_writer.ts";
 import { isSystemError } from "./system_error.ts";
@@ -151,7 +150,7 @@ export class RunFolder implements Disposable {
           await this.#writer.writeSamples(samples);
         }),
       onRollback: ({ steps }) => this.cutBack(steps, { keepEvents: true }),
-      onGuardEvent: (_, event: GuardEvent) =>
+      onGuardEvent: (_, event) =>
         this.#record(
           `what the guard saw in step ${event.step}`,
           () =>
