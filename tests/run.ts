@@ -25,7 +25,8 @@ const PERMISSIONS = [
   "--allow-env",
   "--allow-net=127.0.0.1,localhost",
   "--allow-sys",
-  `--allow-run=deno,${Deno.execPath()},${DENOW}`, // programs are tested as programs
+  // Programs are tested as programs; a small disk of its own is filled up where that is allowed.
+  `--allow-run=deno,${Deno.execPath()},${DENOW},mount,umount`,
 ];
 
 /** Dawn, the second compiler, is a native library with a lock file of its own. */

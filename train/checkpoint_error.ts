@@ -5,6 +5,7 @@ export class CheckpointError extends Error {
   readonly folder: string;
   /** What is wrong, without what was tried and what to do. */
   readonly problem: string;
+  readonly #action: string;
 
   constructor(
     problem: string,
@@ -20,10 +21,12 @@ export class CheckpointError extends Error {
     super(`Cannot ${action} the checkpoint ${folder}: ${problem}${end}`, { cause });
     this.folder = folder;
     this.problem = problem;
+    this.#action = action;
   }
 
   /** The same with what to do about it. */
   withRemedy(remedy: string): CheckpointError {
-    return new CheckpointError(this.problem, { folder: this.folder, remedy, cause: this.cause });
+    const { folder, cause } = this;
+    return new CheckpointError(this.problem, { folder, action: this.#action, remedy, cause });
   }
 }

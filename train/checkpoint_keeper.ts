@@ -1,5 +1,6 @@
 import * as z from "zod";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
+import { CheckpointError } from "./checkpoint_error.ts";
 import { ConfigError, type TrainConfig } from "./config.ts";
 import type { PpoTrainer } from "./ppo_trainer.ts";
 import { listCheckpoints, type RunFolder } from "./run_folder.ts";
@@ -67,7 +68,17 @@ export class CheckpointKeeper implements TrainerCallback {
     if (isBest) this.#best = { step: steps, value };
     this.#values = [];
     await this.folder.sync(); // a checkpoint never has more steps than there are lines
-    await trainer.save(this.folder.checkpoint(steps));
+    try {
+      await trainer.save(this.folder.checkpoint(steps));
+    } catch (error) {
+      if (!(error instanceof CheckpointError)) throw error;
+      const { path } = this.folder;
+      throw error.withRemedy(
+        this.#saved
+          ? `repair that, and go on after step ${this.#saved} with --resume ${path}`
+          : "repair that, and begin again",
+      );
+    }
     this.#saved = steps;
     if (isBest) await this.folder.point("best", steps);
     await this.folder.point("latest", steps);
