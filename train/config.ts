@@ -90,6 +90,10 @@ const SHAPE = {
   weightDecay: number("decoupled weight decay of AdamW", { min: 0 }),
   maxGradNorm: number("norm to which a larger gradient is scaled down; 0 for no limit", { min: 0 }),
 
+  freezeLayers: integer(
+    "first blocks that are not trained, and then the embeddings neither; saves memory, 0 for none",
+    { min: 0 },
+  ),
   loraRank: integer("rank of the adapters that are trained in place of the model; 0 for none", {
     min: 0,
   }),
@@ -147,7 +151,7 @@ const SHAPE = {
   guardFirstRatio: number("log-ratio, in nats, that an unmoved policy may have", { above: 0 }),
   guardRatio: number("factor that the mean ratio may be away from 1", { above: 1 }),
   guardKl: number(
-    "KL, in nats per token, that is an explosion; 10 x target by default, at least 0.3",
+    "KL that is an explosion, nats per token; 10 x klTarget by default",
     { above: 0 },
   ).optional(),
   guardEntropy: number("lowest entropy, as a share of the reference's", { min: 0, max: 1 }),
@@ -256,6 +260,7 @@ const COMMON = {
   adamEpsilon: 1e-8,
   weightDecay: 0,
   maxGradNorm: 1,
+  freezeLayers: 0,
   loraRank: 0,
   loraAlpha: 16,
   loraTargets: "",

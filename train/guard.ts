@@ -27,10 +27,9 @@ import {
   RULES,
   shown,
 } from "./guard_rules.ts";
-import { watchedResponses, windowFigures } from "./guard_window.ts";
+import { scoresOf, watchedResponses, windowFigures } from "./guard_window.ts";
 import type { PpoRun, PpoStep } from "./ppo.ts";
-import { sampleRollout } from "./rollout.ts";
-import { scoreStep } from "./scoring.ts";
+import { encodePrompts, sampleRollout } from "./rollout.ts";
 
 /** What the guard found in a step. */
 export interface GuardReport {
@@ -66,7 +65,9 @@ export class Guard {
   }
 
   /**
-   * Measures the reference, unless that was done: samples and scores as many of its responses as the window holds.
+   * Measures the reference, unless that was done: samples as many of its responses as the window holds.
+   *
+   * The reward is not asked: what a score was at first, the first steps show.
    *
    * @param options.moved Whether the policy is no longer the reference. While it is, it samples in its place, and no
    * memory is needed for a second model that samples.
@@ -79,6 +80,7 @@ export class Guard {
     if (this.#memory) return;
     const { guardWindow, batchSize } = this.#config;
     const policy = moved ? run.reference : run.policy;
+    encodePrompts(policy, prompts, this.#config.maxLength); // refuses those that are none
     const window: GuardMemory["window"] = [];
     for (let at = 0; at < guardWindow; at += batchSize) {
       const size = Math.min(batchSize, guardWindow - at);
@@ -86,12 +88,12 @@ export class Guard {
       const step = SAMPLING_STEP + at;
       const rollout = await sampleRollout(policy, batch, { ...this.#config, step });
       const experience = await scoreRollout({ ...run, policy }, rollout, this.#config);
-      const { scores } = await scoreStep(run, rollout.samples);
-      window.push(...watchedResponses(rollout, experience, scores));
+      window.push(...watchedResponses(rollout, experience));
     }
     this.#memory = {
       window,
       reference: windowFigures(window),
+      firstScores: [],
       badScores: 0,
       badUpdates: 0,
       tripped: [],
@@ -137,8 +139,10 @@ export class Guard {
       memory.badScores = 0;
       memory.badUpdates = updates.some(isBad) ? memory.badUpdates + 1 : 0;
     }
-    memory.window = [...memory.window, ...watchedResponses(rollout, step, step.scores)]
-      .slice(-this.#config.guardWindow);
+    const { guardWindow } = this.#config;
+    const newest = watchedResponses(rollout, step, step.scores);
+    memory.window = [...memory.window, ...newest].slice(-guardWindow);
+    memory.firstScores = [...memory.firstScores, ...scoresOf(newest)].slice(0, guardWindow);
     return {
       scoreProblem,
       badScores: memory.badScores,
@@ -146,6 +150,8 @@ export class Guard {
       updates,
       window: windowFigures(memory.window),
       reference: memory.reference,
+      firstScores: memory.firstScores,
+      scores: scoresOf(memory.window),
       klTarget: run.controller.target,
       config: this.#config,
     };

@@ -23,9 +23,9 @@ const MEMORY = z.strictObject({
     distinct: figure,
     repetition: figure,
     length: figure,
-    score: figure,
-    scoreError: figure,
   }),
+  /** Of the first responses, at most as many as the window holds. */
+  firstScores: z.array(figure),
   /** Steps in a row with scores, or with updates, that were not finite. */
   badScores: figure,
   badUpdates: figure,

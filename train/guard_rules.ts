@@ -3,6 +3,7 @@
 import type { SettingName, TrainConfig } from "./config.ts";
 import type { WindowFigures } from "./guard_window.ts";
 import type { UpdateStats } from "./metrics.ts";
+import { mean, standardDeviation } from "./stats.ts";
 
 /**
  * What follows when a rule trips:
@@ -26,6 +27,9 @@ export interface GuardView {
   window: WindowFigures;
   /** As many responses of the reference. */
   reference: WindowFigures;
+  /** Scores of as many responses at the beginning, and of the newest. */
+  firstScores: readonly number[];
+  scores: readonly number[];
   /** KL that the controller holds, nats per token. */
   klTarget: number;
   config: TrainConfig;
@@ -179,12 +183,12 @@ export const RULES = {
     figure: ({ window, reference }) => window.perplexity / reference.perplexity,
     limit: ({ config }) => config.guardPerplexity,
     trips: "above",
-    provided: ({ window, reference }) =>
-      window.score - reference.score >
-        RISE * Math.hypot(window.scoreError, reference.scoreError),
-    says: (figure, limit, { window, reference }) =>
-      `the score has risen from ${shown(reference.score)} to ${
-        shown(window.score)
+    provided: ({ firstScores, scores }) =>
+      mean(scores) - mean(firstScores) >
+        RISE * Math.hypot(standardError(scores), standardError(firstScores)),
+    says: (figure, limit, { firstScores, scores }) =>
+      `the score has risen from ${shown(mean(firstScores))} to ${
+        shown(mean(scores))
       } by texts that the reference finds ` +
       `${figure} times as perplexing as its own, the limit is ${limit}`,
     advice: `${CALM}, or change the reward so that such texts do not pay`,
@@ -232,6 +236,10 @@ export function readActions(text: string): Map<RuleName, GuardAction> | undefine
     actions.set(name as RuleName, action as GuardAction);
   }
   return actions;
+}
+
+function standardError(xs: readonly number[]): number {
+  return standardDeviation(xs) / Math.sqrt(Math.max(1, xs.length));
 }
 
 function highest(xs: readonly number[]): number {

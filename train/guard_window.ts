@@ -2,7 +2,7 @@
 
 import type { Rollout } from "./rollout.ts";
 import { maskedRowSums, type Rows } from "./rows.ts";
-import { mean, standardDeviation, sum } from "./stats.ts";
+import { sum } from "./stats.ts";
 import { distinctN, repetitionRate } from "./text_stats.ts";
 
 /** What the guard keeps of a response, ready for JSON. Sums are over its tokens, in nats. */
@@ -10,7 +10,7 @@ export interface WatchedResponse {
   text: string;
   /** Response tokens. */
   tokens: number;
-  /** Of the reward; null where it gave none that is finite. */
+  /** Of the reward; null where it gave none that is finite, or was not asked. */
   score: number | null;
   /** Exact KL to the reference. */
   kl: number;
@@ -34,16 +34,13 @@ export interface WindowFigures {
   repetition: number;
   /** Mean tokens of a response. */
   length: number;
-  /** Mean score, and its standard error. */
-  score: number;
-  scoreError: number;
 }
 
 /** The responses of a rollout; without those whose figures are not finite, which say nothing. */
 export function watchedResponses(
   { samples, mask, responseLengths }: Pick<Rollout, "samples" | "mask" | "responseLengths">,
   { klFull, entropy, refLogprobs }: Record<"klFull" | "entropy" | "refLogprobs", Rows>, // (B, R)
-  scores: ArrayLike<number>,
+  scores: ArrayLike<number> = [],
 ): WatchedResponse[] {
   const [kls, entropies, logprobs] = [klFull, entropy, refLogprobs].map((rows) =>
     maskedRowSums(rows, mask)
@@ -64,7 +61,6 @@ export function windowFigures(window: readonly WatchedResponse[]): WindowFigures
   const tokens = sum(window.map((response) => response.tokens));
   const perToken = (key: "kl" | "entropy" | "surprise") =>
     sum(window.map((response) => response[key])) / tokens;
-  const scores = window.map(({ score }) => score).filter((score) => score !== null);
   return {
     kl: perToken("kl"),
     entropy: perToken("entropy"),
@@ -72,7 +68,10 @@ export function windowFigures(window: readonly WatchedResponse[]): WindowFigures
     distinct: distinctN(texts, 2),
     repetition: repetitionRate(texts, 2),
     length: tokens / window.length,
-    score: mean(scores),
-    scoreError: standardDeviation(scores) / Math.sqrt(Math.max(1, scores.length)),
   };
+}
+
+/** The scores among them. */
+export function scoresOf(window: readonly WatchedResponse[]): number[] {
+  return window.map(({ score }) => score).filter((score) => score !== null);
 }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertObjectMatch, assertThrows } from "@std/assert";
 import { ShapeError } from "../../kernels/runtime/errors.ts";
+import { RULE_NAMES } from "../../train/guard_rules.ts";
 import { assertClose } from "../helpers/close.ts";
 import {
   DISTRIBUTIONS,
@@ -64,8 +65,14 @@ function record(padding = 0): PpoStepRecord {
     updates: [update()],
     timings: { generate: 1, score: .375, forward: .75, advantages: .125, update: 2, total: 4 },
     tokensGenerated: 6,
+    guard: {
+      events: [],
+      figures: Object.fromEntries(RULE_NAMES.map((name) => [name, 1])) as Figures,
+    },
   };
 }
+
+type Figures = NonNullable<PpoStepRecord["guard"]>["figures"];
 
 Deno.test("ppoMetrics() agrees with the worked case", () => {
   const metrics = ppoMetrics(record());

@@ -191,7 +191,7 @@ const FAULTY: {
 
 Deno.test("a reward that fails ends the step and changes nothing", async (t) => {
   const reward: Reward = { name: "faulty", score: LETTERS.score };
-  const options = { reward, rewardTimeout: 200, normaliseScores: true };
+  const options = { reward, rewardTimeout: 200, normaliseScores: true, guard: false };
   await withTrainer(options, async (trainer) => {
     const { run } = trainer;
     const callbacks: TrainerCallback[] = [{
