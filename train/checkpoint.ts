@@ -34,15 +34,16 @@ export interface Checkpoint {
  */
 export async function writeCheckpoint(
   folder: string,
-  { policy, optimizer, state }: {
+  { policy, optimizer, state, card }: {
     policy: CausalLM;
     optimizer: AdamW;
     state: Parameters<typeof formatTrainerState>[0];
+    card?: string;
   },
 ): Promise<void> {
   try {
     await writeFolderAtomic(folder, async (temporary) => {
-      await policy.savePretrained(temporary);
+      await policy.savePretrained(temporary, { card });
       await writeMoments(join(temporary, MOMENTS), optimizer);
       await writeFileAtomic(join(temporary, STATE), formatTrainerState(state));
     });

@@ -6,6 +6,7 @@
 import { join, resolve } from "node:path";
 import { RewardError } from "../reward/reward.ts";
 import { adapterLimits } from "../kernels/runtime/mod.ts";
+import { writeFileAtomic } from "../weights/atomic.ts";
 import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
 import { CheckpointKeeper } from "./checkpoint_keeper.ts";
 import { comparison, summary } from "./comparison.ts";
@@ -121,12 +122,17 @@ async function main(): Promise<void> {
   }
 
   if (config.saveMerged) {
-    await trainer.policy.savePretrained(join(folder.path, "merged"), { merged: true });
+    await trainer.policy.savePretrained(join(folder.path, "merged"), {
+      merged: true,
+      card: trainer.card({ merged: true }),
+    });
   }
   const after = await evaluate("after");
   before ??= after && await trainer.evaluateReference(HELD_OUT_PROMPTS, after.samples.length);
   if (before && after) {
     await folder.writeEvaluations({ before, after });
+    const readme = join(folder.checkpoint(trainer.steps), "README.md");
+    await writeFileAtomic(readme, trainer.card({ evaluations: { before, after } }));
     json({ before: summary(before), after: summary(after) });
     for (const line of ["", ...comparison(before, after)]) say(line);
   }

@@ -11,8 +11,9 @@ import { type Checkpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.t
 import { CheckpointError } from "./checkpoint_error.ts";
 import { Guard, type GuardReport } from "./guard.ts";
 import { hashModel, hashTexts } from "./identity.ts";
-import { ppoMetrics } from "./metrics.ts";
+import { type PpoMetrics, ppoMetrics } from "./metrics.ts";
 import { openRun } from "./open_run.ts";
+import { ppoCard, type PpoCardFacts } from "./ppo_card.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
@@ -84,6 +85,8 @@ export class PpoTrainer implements Disposable {
   readonly #guard: Guard | undefined;
   /** Of the reference, which does not change; read when it is first needed. */
   #referenceHash: string | undefined;
+  /** Of the last step, for the model card. */
+  #metrics: PpoMetrics | undefined;
   /** The step at which the learning rate's schedule ends. */
   #scheduledSteps: number;
   readonly #resources: DisposableStack;
@@ -210,6 +213,7 @@ export class PpoTrainer implements Disposable {
       advantages: maskedValues(record.advantages, record.mask),
       events: guard?.events ?? [],
     };
+    this.#metrics = stats.metrics;
     if (guard) await this.#follow(guard);
     return stats;
   }
@@ -328,11 +332,28 @@ export class PpoTrainer implements Disposable {
    */
   async save(folder: string, { resumable = true }: SaveTrainerOptions = {}): Promise<void> {
     const { policy, optimizer } = this.run;
+    const card = this.card();
     if (resumable) {
-      await writeCheckpoint(folder, { policy, optimizer, state: await this.#state() });
+      await writeCheckpoint(folder, { policy, optimizer, state: await this.#state(), card });
       this.#guard?.checkpoints.add(folder);
-    } else await policy.savePretrained(folder);
+    } else await policy.savePretrained(folder, { card });
     for (const callback of this.#callbacks) await callback.onCheckpoint?.(this, folder);
+  }
+
+  /** The model card of the policy as it is now: what was trained, on what, how, and what came of it. */
+  card(
+    { merged = false, ...known }: { merged?: boolean } & Pick<PpoCardFacts, "evaluations"> = {},
+  ): string {
+    const { config, steps, episodes, run: { policy, reward } } = this;
+    return ppoCard({
+      config,
+      steps,
+      episodes,
+      reward: reward.name,
+      isAdapter: policy.adapters !== undefined && !merged,
+      metrics: this.#metrics,
+      ...known,
+    });
   }
 
   async #state(): Promise<Omit<TrainerState, "format" | "version">> {
@@ -377,6 +398,7 @@ export class PpoTrainer implements Disposable {
     this.steps = state.step;
     this.episodes = state.episodes;
     this.#batches = undefined;
+    this.#metrics = undefined;
     this.#resumed = checkpoint;
   }
 
