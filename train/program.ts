@@ -1,6 +1,8 @@
 import { Command } from "commander";
 import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
+import { SETTINGS } from "./config.ts";
 import { downloadDisplay } from "./download_display.ts";
+import { isSystemError } from "./system_error.ts";
 
 /** Where a program writes: lines for people or, with `--json`, one JSON value a line for programs. */
 export interface Output {
@@ -13,7 +15,18 @@ export function output(json: boolean): Output {
   const nothing = () => {};
   return json
     ? { say: nothing, json: (value) => console.log(JSON.stringify(value)) }
-    : { say: (line) => console.log(line), json: nothing };
+    : { say: (line) => console.log(printable(line)), json: nothing };
+}
+
+/** Without the control characters, but for line ends, with which a stranger's text could steer a terminal. */
+function printable(text: string): string {
+  return text.replaceAll(/[^\P{Cc}\n]/gu, "\ufffd");
+}
+
+/** The environment variables of settings. The permissions of programs cover these, not the whole environment. */
+export function settingVariables(): Record<string, string> {
+  const given = SETTINGS.map(({ variable }) => [variable, Deno.env.get(variable)]);
+  return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 
 /** Where models come from, as the environment says; downloads are shown on stderr, away from results. */
@@ -52,8 +65,9 @@ export async function reportError(program: () => Promise<void>): Promise<void> {
   try {
     await program();
   } catch (error) {
-    const known = error instanceof Error && !DEFECTS.includes(error.name);
-    console.error(known ? `error: ${error.message}` : error);
+    const known = error instanceof Error &&
+      (!DEFECTS.includes(error.name) || isSystemError(error));
+    console.error(known ? `error: ${printable(error.message)}` : error);
     Deno.exit(1);
   }
 }

@@ -6,6 +6,7 @@ import { GPT2 } from "./goldens.ts";
 /** Flags of a training run of seconds; without evaluations, so that every moment of it is a moment of training. */
 export const QUICK_RUN: readonly string[] = [
   ["--model", GPT2],
+  ["--reward", "heuristic"],
   ["--batch-size", "4"],
   ["--mini-batch-size", "4"],
   ["--epochs", "2"],
