@@ -84,8 +84,8 @@ export function attentionForward(
   options: AttentionOptions,
 ): void {
   const sizes = sizesOf("attentionForward", tensors, options);
-  const { tile, ...dispatch } = plan(pass, sizes, options);
-  pass.dispatch(forward[tile], { tensors, ...dispatch });
+  const { tile, product, ...dispatch } = plan(pass, sizes, options);
+  pass.dispatch(forward[tile], { tensors, ...dispatch, flops: 2 * product });
 }
 
 /**
@@ -120,9 +120,9 @@ export function attentionBackward(
   expectWhole("attentionBackward", "delta", delta, savedLse.shape);
   expectWhole("attentionBackward", "dqkv", dqkv, qkv.shape);
   const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
-  const { tile, ...dispatch } = plan(pass, sizes, options);
-  pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch });
-  pass.dispatch(backwardKeys[tile], { tensors: bound, ...dispatch });
+  const { tile, product, ...dispatch } = plan(pass, sizes, options);
+  pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch, flops: 3 * product });
+  pass.dispatch(backwardKeys[tile], { tensors: bound, ...dispatch, flops: 4 * product });
 }
 
 interface Sizes {
@@ -169,9 +169,13 @@ function plan({ gpu }: Pass, { B, T, headSize }: Sizes, options: AttentionOption
   const tile = gpu.software && gpu.subgroupSize > 0 ? "subgroup" : "workgroup";
   const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
   const rows = Math.min(16, headRowsIn(4096, headSize)); // of each of the two tensors in a tile
+  const seen = Math.min(window || T, T);
+  const pairs = causal ? T * seen - seen * (seen - 1) / 2 : T * T; // of a query and a key
   return {
     tile,
-    params: { T, heads, causal: Number(causal), window: Math.min(window || T, T), scale },
+    /** Floating-point operations of one product of (T, HS) matrices for all heads, padding included. */
+    product: 2 * B * heads * headSize * pairs,
+    params: { T, heads, causal: Number(causal), window: seen, scale },
     constants: { WORKGROUP_SIZE: lanes, ...(tile === "workgroup" && { TILE: rows }) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [Math.ceil(T / lanes), heads, B],

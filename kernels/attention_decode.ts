@@ -77,5 +77,6 @@ export function attentionDecode(
     constants: { WORKGROUP_SIZE: Math.min(pass.gpu.rowLanes, headRowsIn(8192, headSize)) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [heads, B],
+    flops: 4 * B * C * columns, // as if the cache were full
   });
 }

@@ -93,6 +93,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
     preactivation,
   };
   const { rows, columns } = params;
+  const flops = 2 * rows * columns * params.depth;
   if (fitsTiles(pass.gpu, layout, params)) {
     const lanes = pass.gpu.subgroupSize;
     const height = tileHeight(layout, rows, lanes);
@@ -101,6 +102,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
       params,
       constants,
       workgroups: [Math.ceil(columns / (4 * lanes)), Math.ceil(rows / height)],
+      flops,
     });
   } else {
     const side = tileSide(pass.gpu, rows, columns);
@@ -114,6 +116,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
         B_TRANSPOSED: Number(layout === "nt"),
       },
       workgroups: [Math.ceil(columns / (4 * side)), Math.ceil(rows / (4 * side))],
+      flops,
     });
   }
 }

@@ -5,9 +5,11 @@ import {
   GpuUnavailableError,
   ShapeError,
 } from "./errors.ts";
+import { type GpuCounts, noCounts } from "./counts.ts";
 import type { AdapterLimits } from "./dry_gpu.ts";
 import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
+import type { Profiler } from "./profiler.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
 
 /** How to open a {@linkcode Gpu}. */
@@ -22,6 +24,8 @@ export interface GpuOptions {
   byteBudget?: number;
   /** Hears of every wait for the GPU. */
   watcher?: GpuWatcher;
+  /** Let a {@linkcode Profiler} use the adapter's timestamps, where it has them (default false). */
+  timestamps?: boolean;
 }
 
 /**
@@ -60,6 +64,10 @@ export class Gpu implements Disposable {
   readonly pipelines: PipelineCache;
   /** Passes submitted so far. */
   submits = 0;
+  /** What was asked of the device so far. */
+  readonly counts: GpuCounts = noCounts();
+  /** Times every dispatch of the passes that are begun while it is set. */
+  profiler: Profiler | undefined;
   readonly #retired: Tensor<Dtype>[] = [];
   #nextStorage = 0;
   /** Submitted since the last read. */
@@ -113,17 +121,19 @@ export class Gpu implements Disposable {
     let subgroupSize = options.subgroups !== false && subgroupMinSize === subgroupMaxSize
       ? subgroupMaxSize ?? 0
       : 0;
+    const timestamps: GPUFeatureName[] =
+      options.timestamps && adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
     let device: GPUDevice | undefined;
     if (subgroupSize > 0) {
       // Deno grants the feature without listing it, so asking is the only way to know.
       device = await adapter.requestDevice({
         requiredLimits,
-        requiredFeatures: ["subgroups" as GPUFeatureName],
+        requiredFeatures: [...timestamps, "subgroups" as GPUFeatureName],
       }).catch(() => undefined);
     }
     if (!device) {
       subgroupSize = 0;
-      device = await adapter.requestDevice({ requiredLimits });
+      device = await adapter.requestDevice({ requiredLimits, requiredFeatures: timestamps });
     }
     const { description } = adapter.info;
     const software = adapter.info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(description);
@@ -166,6 +176,7 @@ export class Gpu implements Disposable {
       throw new GpuMemoryError(`Cannot allocate ${bytes} bytes for ${label}: ${limit}`);
     }
     const buffer = this.device.createBuffer({ label, size: bytes, usage: BUFFER_USAGE });
+    this.counts.buffers++;
     const id = this.#nextStorage++;
     const storage: Storage = { id, buffer, bytes, freed: false, usedAt: this.submits };
     this.liveBytes += bytes;
@@ -198,6 +209,8 @@ export class Gpu implements Disposable {
       ? data
       : Uint32Array.from(data);
     tensor.storage.usedAt = this.submits;
+    this.counts.writes++;
+    this.counts.writtenBytes += tensor.bytes;
     this.device.queue.writeBuffer(
       tensor.storage.buffer,
       tensor.offset,
@@ -238,6 +251,7 @@ export class Gpu implements Disposable {
     this.device.queue.submit([commands]);
     this.watcher?.waitEnds();
     this.submits++;
+    this.counts.submits++;
     this.free(...this.#retired.splice(0));
     this.pipelines.trim();
     this.check();
@@ -260,6 +274,9 @@ export class Gpu implements Disposable {
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
     const staging = this.device.createBuffer({ label: "read", size: bytes, usage: STAGING_USAGE });
     const encoder = this.device.createCommandEncoder({ label: "read" });
+    this.counts.submits++;
+    this.counts.reads++;
+    this.counts.readBytes += bytes;
     let at = 0;
     for (const tensor of tensors) {
       encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, at, tensor.bytes);

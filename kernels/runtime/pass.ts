@@ -2,6 +2,7 @@ import type { Gpu } from "./gpu.ts";
 import { ShapeError } from "./errors.ts";
 import type { Access, Kernel, Scalar } from "./kernel.ts";
 import type { Specialisation } from "./pipelines.ts";
+import type { PassTimer } from "./profiler.ts";
 import { type Dtype, show, type Tensor } from "./tensor.ts";
 
 const MAX_GROUPS = 65535;
@@ -20,6 +21,8 @@ export interface Dispatch<B extends Record<string, Access>, P extends Record<str
   params: { [Name in keyof P]: number };
   /** Workgroups in x, y, z. A single number above 65,535 is folded: see `group_index` in common.wgsl. */
   workgroups: readonly [number] | readonly [number, number] | readonly [number, number, number];
+  /** Floating-point operations, a multiply-add being two, for a {@linkcode Profiler}. */
+  flops?: number;
 }
 
 /** A pass that was submitted, for whoever must say what the GPU is doing. */
@@ -31,28 +34,38 @@ export interface SubmittedPass {
 
 /** Records dispatches, clears and copies; `submit` runs them in the order recorded. */
 export class Pass {
-  readonly #encoder: GPUCommandEncoder;
+  #encoder: GPUCommandEncoder;
+  readonly #timer: PassTimer | undefined;
   readonly #kernels = new Map<string, number>();
   #compute: GPUComputePassEncoder | undefined;
 
   constructor(readonly gpu: Gpu, readonly label: string) {
     this.#encoder = gpu.device.createCommandEncoder({ label });
+    this.#timer = gpu.profiler?.timePass(label);
   }
 
   /** Records one run of a kernel. */
   dispatch<B extends Record<string, Access>, P extends Record<string, Scalar>>(
     kernel: Kernel<B, P>,
-    { tensors, params, workgroups, ...specialisation }: Dispatch<B, P>,
+    { tensors, params, workgroups, flops, ...specialisation }: Dispatch<B, P>,
   ): void {
-    const { pipelines } = this.gpu;
+    const { pipelines, counts } = this.gpu;
     const pipeline = pipelines.pipeline(kernel, specialisation);
     const bound = tensors as Record<string, Tensor<Dtype>>;
     const group = pipelines.bindGroup(kernel, pipeline, bound, params);
-    const compute = this.#compute ??= this.#encoder.beginComputePass({ label: this.label });
+    if (this.#timer) this.#endCompute(); // each dispatch is timed as a pass of its own
+    const compute = this.#compute ??= this.#encoder.beginComputePass({
+      label: this.label,
+      ...this.#timer?.begin(kernel, bound, flops),
+    });
     compute.setPipeline(pipeline.pipeline);
     compute.setBindGroup(0, group);
     compute.dispatchWorkgroups(...fold(kernel.label, workgroups));
+    counts.dispatches++;
     this.#kernels.set(kernel.label, (this.#kernels.get(kernel.label) ?? 0) + 1);
+    if (!this.#timer) return;
+    this.#endCompute();
+    this.#encoder = this.#timer.end(this.#encoder);
   }
 
   /** Overwrites a contiguous tensor with zeros. */
@@ -81,6 +94,7 @@ export class Pass {
   /** Runs what was recorded; returns at once. */
   submit(): void {
     this.#endCompute();
+    this.#timer?.finish(this.#encoder);
     this.gpu.submit(this.#encoder.finish(), { label: this.label, kernels: this.#kernels });
   }
 

@@ -70,6 +70,7 @@ export class PipelineCache {
     if (group) return group;
 
     checkTensors(this.gpu, kernel, tensors);
+    this.gpu.counts.bindGroups++;
     const entries: GPUBindGroupEntry[] = [{
       binding: 0,
       resource: { buffer: uniform.buffer, offset: uniform.offset, size: UNIFORM_SLOT },
@@ -120,7 +121,8 @@ export class PipelineCache {
         `Cannot compile ${kernel.label}: the adapter has no fixed-size subgroups`,
       );
     }
-    const { device } = this.gpu;
+    const { device, counts } = this.gpu;
+    counts.pipelines++;
     const { label } = kernel;
     const layout = device.createBindGroupLayout({
       label,
@@ -151,6 +153,7 @@ export class PipelineCache {
     if (!uniform) {
       const slot = this.#uniforms.size % SLOTS_PER_BUFFER;
       if (slot === 0) {
+        this.gpu.counts.buffers++;
         this.#uniformBuffers.push(this.gpu.device.createBuffer({
           label: "params",
           size: UNIFORM_SLOT * SLOTS_PER_BUFFER,
@@ -169,6 +172,7 @@ export class PipelineCache {
   #placeholder(name: string): GPUBuffer {
     let buffer = this.#placeholders.get(name);
     if (!buffer) {
+      this.gpu.counts.buffers++;
       buffer = this.gpu.device.createBuffer({ label: `no ${name}`, size: 16, usage: 0x80 });
       this.#placeholders.set(name, buffer);
     }
