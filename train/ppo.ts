@@ -1,3 +1,4 @@
+import { countsBetween, type Gpu, type GpuCounts } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { TrainConfig } from "./config.ts";
@@ -35,10 +36,17 @@ export interface PpoRun {
   rng: Rng;
 }
 
+/** The phases of a step, in their order. */
+export const PPO_PHASES = ["generate", "score", "forward", "advantages", "update"] as const;
+/** One of {@linkcode PPO_PHASES}. */
+export type PpoPhase = typeof PPO_PHASES[number];
+
 /** What a step did, for metrics and samples. */
 export type PpoStep = Omit<PpoStepRecord, "step" | "episode" | "guard"> & {
   rollout: Rollout;
   entropy: number[][]; // (B, R) nats, when sampled
+  /** What the GPU was asked to do in each phase. */
+  counts: Record<PpoPhase, GpuCounts>;
   /** What is wrong with the scores, where something is: nothing was updated then. */
   scoreProblem?: string | undefined;
 };
@@ -58,31 +66,31 @@ export async function ppoStep(
   { step, learningRate }: { step: number; learningRate: number },
 ): Promise<PpoStep> {
   const { policy, config, controller } = run;
-  const clock = new Stopwatch();
+  const clock = new Stopwatch(policy.gpu);
 
   // 1. Sample a response to every prompt.
   const rollout = await sampleRollout(policy, prompts, { ...config, step });
-  const generate = clock.lap();
+  clock.lap("generate");
 
   // 2. Ask the reward, on text; where its scores are not finite, this step changes nothing.
   const { scores, parts, source, scoreProblem } = await scoreStep(run, rollout.samples);
   const isUsable = scoreProblem === undefined;
   const adjustedScores = isUsable ? adjustScores(scores, run.scoreNormaliser, config) : scores; // (B)
-  const score = clock.lap();
+  clock.lap("score");
 
   // 3. Freeze what PPO calls "old", and measure the KL to the reference.
   const experience = await scoreRollout(run, rollout, config);
-  const forward = clock.lap();
+  clock.lap("forward");
 
   // 4. Rewards per token, and advantages by GAE.
   const estimates = advantagesOf(run, rollout, experience, adjustedScores);
-  const advantages = clock.lap();
+  clock.lap("advantages");
 
   // 5. K epochs of minibatches on the clipped surrogate.
   const beta = controller.beta;
   const batch = { rollout, experience, ...estimates };
   const updates = isUsable ? await updatePolicy(run, batch, { beta, learningRate }) : [];
-  const update = clock.lap();
+  clock.lap("update");
 
   // 6. Move beta so that the KL tracks its target; a KL that is not a number says nothing.
   const { mask, queryLengths, responseLengths } = rollout;
@@ -106,7 +114,8 @@ export async function ppoStep(
     endedCount: rollout.ended.filter(Boolean).length,
     epochsDone: isUsable ? config.epochs : 0,
     updates,
-    timings: { generate, score, forward, advantages, update, total: clock.total() },
+    timings: { ...clock.seconds, total: clock.total() },
+    counts: clock.counts,
     tokensGenerated: sum(responseLengths),
   };
 }
@@ -155,17 +164,26 @@ export function updatePolicy(
   return new PolicyUpdate(run, { ...config, klTerm }).run(batch, parts, beta);
 }
 
-/** Seconds since it was made, and since the last look. */
+/** Times a step, phase after phase, and says what each asked of the GPU. */
 class Stopwatch {
+  readonly seconds = {} as Record<PpoPhase, number>;
+  readonly counts = {} as Record<PpoPhase, GpuCounts>;
   readonly #started = performance.now();
-  #last = this.#started;
+  #last: { at: number; counts: GpuCounts };
 
-  lap(): number {
-    const [from, now] = [this.#last, performance.now()];
-    this.#last = now;
-    return (now - from) / 1000;
+  constructor(readonly gpu: Gpu) {
+    this.#last = { at: this.#started, counts: { ...gpu.counts } };
   }
 
+  /** The end of a phase, which began with the step or with the end of the one before. */
+  lap(phase: PpoPhase): void {
+    const now = { at: performance.now(), counts: { ...this.gpu.counts } };
+    this.seconds[phase] = (now.at - this.#last.at) / 1000;
+    this.counts[phase] = countsBetween(this.#last.counts, now.counts);
+    this.#last = now;
+  }
+
+  /** Seconds since the step began. */
   total(): number {
     return (performance.now() - this.#started) / 1000;
   }
