@@ -51,12 +51,18 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
 
     await t.step("the folder: settings, metrics, samples, checkpoint", async () => {
       const run = `${folder}/a`;
-      assertEquals((await listTree(run)).filter((path) => !path.startsWith("checkpoints/")), [
+      const files = (await listTree(run)).filter((path) => !path.startsWith("checkpoints/"));
+      assertEquals(files.map((path) => path.replace(/(tfevents).*/, "$1")), [
         ".lock",
         "best",
         "config.json",
+        "environment.json",
+        "evaluation.json",
+        "events.out.tfevents",
         "latest",
+        "metrics.csv",
         "metrics.jsonl",
+        "report.html",
         "samples.jsonl",
       ]);
       const config = JSON.parse(await Deno.readTextFile(`${run}/config.json`));
@@ -80,6 +86,7 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
 
       assertEquals(await Deno.readTextFile(`${run}/latest`), "checkpoints/step-000002\n");
       assertEquals(await listTree(`${run}/checkpoints`), [
+        "step-000002/README.md",
         "step-000002/config.json",
         "step-000002/generation_config.json",
         "step-000002/model.safetensors",
@@ -88,6 +95,10 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
         "step-000002/tokenizer_config.json",
         "step-000002/trainer_state.json",
       ]);
+      const card = await Deno.readTextFile(`${run}/checkpoints/step-000002/README.md`);
+      assertMatch(card, /^---\nlibrary_name: transformers\n/);
+      assertMatch(card, / after 2 steps of RLHF with PPO by KL Guard: 8 responses/);
+      assertMatch(card, /^mean reward +\S+ +\S+$/m); // before and after
     });
 
     await t.step(
