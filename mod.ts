@@ -147,11 +147,18 @@ export { ConfigError, type SettingName, type TrainConfig } from "./train/config.
 export { type ConfigEntry, type ConfigFile, readConfigFile } from "./train/config_file.ts";
 export { type ConfigSources, resolveConfig } from "./train/config_resolve.ts";
 export {
+  earlyStopping,
+  type EarlyStoppingOptions,
+  learningRateScheduler,
+  terminateOnNaN,
+} from "./train/control.ts";
+export {
   ComparisonError,
   evaluatePolicy,
   type Evaluation,
   riseInStandardErrors,
 } from "./train/evaluate.ts";
+export { type Experience, scoreRollout } from "./train/experience.ts";
 export { gae, type GaeInputs, type GaeOptions } from "./train/gae.ts";
 export {
   type KlControllerKind,
@@ -160,6 +167,7 @@ export {
   KlDivergenceController,
 } from "./train/kl_controller.ts";
 export { estimateKl } from "./train/kl_estimators.ts";
+export { csvLogger, tensorBoard } from "./train/loggers.ts";
 export type { PpoMetrics, PpoStepRecord, StepTimings, UpdateStats } from "./train/metrics.ts";
 export { loadReward, type RewardSources } from "./train/load_reward.ts";
 export {
@@ -179,14 +187,21 @@ export {
   type Remedy,
 } from "./train/memory_check.ts";
 export { type MemoryPlan, type PlanInputs, planMemory } from "./train/plan.ts";
-export { type PpoRun, type PpoStep, ppoStep } from "./train/ppo.ts";
+export { advantagesOf, type PpoRun, type PpoStep, ppoStep, updatePolicy } from "./train/ppo.ts";
 export {
   PpoTrainer,
   type PpoTrainerOptions,
   type SaveTrainerOptions,
   type TrainOptions,
 } from "./train/ppo_trainer.ts";
-export { HELD_OUT_PROMPTS, loadPrompts, PromptError, TRAINING_PROMPTS } from "./train/prompts.ts";
+export {
+  HELD_OUT_PROMPTS,
+  loadPrompts,
+  PromptError,
+  type PromptOptions,
+  type Prompts,
+  TRAINING_PROMPTS,
+} from "./train/prompts.ts";
 export {
   encodeRecords,
   readRewardData,
@@ -217,7 +232,7 @@ export {
 } from "./train/reward_trainer.ts";
 export { type TokenRewardInputs, tokenRewards } from "./train/rewards.ts";
 export { Rng, type RngState } from "./train/rng.ts";
-export type { Rollout, RolloutOptions } from "./train/rollout.ts";
+export { type Rollout, type RolloutOptions, sampleRollout } from "./train/rollout.ts";
 export type { Rows } from "./train/rows.ts";
 export { RunFolderError } from "./train/run_folder.ts";
 export { learningRateAt, type Schedule, type ScheduleKind } from "./train/schedule.ts";
@@ -231,4 +246,12 @@ export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.
 export { TemplateError } from "./train/template.ts";
 export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";
 export { STATE_VERSION, type TrainerState } from "./train/trainer_state.ts";
+export {
+  fromTrlConfig,
+  type IgnoredName,
+  isTrlConfig,
+  type MappedSetting,
+  translateTrl,
+  type TrlTranslation,
+} from "./train/trl_config.ts";
 export { whiten, type WhitenOptions } from "./train/whiten.ts";
