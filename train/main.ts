@@ -31,6 +31,7 @@ import { runPrompts } from "./run_prompts.ts";
 import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
+import { translateTrl } from "./trl_config.ts";
 
 if (import.meta.main) await reportError(main);
 
@@ -173,14 +174,19 @@ async function settings(): Promise<
 > {
   const command = addSettings(
     programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
-      .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
+      .option(
+        "--config <file>",
+        "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
+      )
       .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
       .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
   ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
   const { config: path, resume, dashboard, ...flags } = command.parse(Deno.args, { from: "user" })
     .opts();
   const point = resume === undefined ? undefined : await findResumePoint(resume);
-  const file = path === undefined ? undefined : await readConfigFile(path);
+  const file = path === undefined
+    ? undefined
+    : translateTrl(await readConfigFile(path), console.error);
   const env = Deno.env.toObject();
   return {
     given: resolveConfig({ resumed: point?.settings, file, env, flags }),
