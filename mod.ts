@@ -186,7 +186,9 @@ export {
   MemoryPlanError,
   type Remedy,
 } from "./train/memory_check.ts";
+export { formatModelCard, type ModelCard } from "./train/model_card.ts";
 export { type MemoryPlan, type PlanInputs, planMemory } from "./train/plan.ts";
+export { ppoCard, type PpoCardFacts } from "./train/ppo_card.ts";
 export { advantagesOf, type PpoRun, type PpoStep, ppoStep, updatePolicy } from "./train/ppo.ts";
 export {
   PpoTrainer,
