@@ -22,6 +22,14 @@ const LONGEST_WAIT = 5 * 60_000;
 /** Answers that another try may change, beside 5xx. */
 const PASSING_STATUS = [408, 425, 429];
 
+/** Bytes of an answer that are read; the scores of a request are a few thousand. */
+const LARGEST_ANSWER = 2 ** 24;
+
+/** An answer that is longer. */
+class LargeAnswer extends Error {
+  override message = `its answer is longer than ${LARGEST_ANSWER} bytes`;
+}
+
 /** A failure that may pass. */
 class PassingFault extends Error {
   /** @param waitMs Milliseconds that the service wants to be left alone. */
@@ -155,9 +163,10 @@ export class HttpReward implements Reward {
         body: JSON.stringify(content),
         signal: AbortSignal.any([stop, late]),
       });
-      body = await response.text();
+      body = await readText(response);
     } catch (error) {
       if (late.aborted) throw new PassingFault(`it did not answer within ${timeoutMs} ms`);
+      if (error instanceof LargeAnswer) throw error;
       const { name, message } = error as Error;
       if (name === "NotCapable") {
         throw new Error(`Deno may not reach it; start it with --allow-net=${this.#url.host}`);
@@ -172,6 +181,18 @@ export class HttpReward implements Reward {
     const hint = waitMs > LONGEST_WAIT ? ` and wants to be asked again in ${waitMs / 1000} s` : "";
     throw new PassingFault(problem + hint, waitMs);
   }
+}
+
+/** The body of an answer; one that would never end is left off. */
+async function readText(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, bytes] = ["", 0];
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > LARGEST_ANSWER) throw new LargeAnswer();
+    text += decoder.decode(piece, { stream: true });
+  }
+  return text + decoder.decode();
 }
 
 /** The scores in an answer; whether they are numbers is not looked at. */

@@ -8,6 +8,7 @@
 import * as z from "zod";
 import { parseBytes } from "./byte_size.ts";
 import { readActions, RULES } from "./guard_rules.ts";
+import { holdsSecret } from "../weights/secrets.ts";
 import { isMetricName } from "./metric_table.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
@@ -21,11 +22,11 @@ type SettingKind = "number" | "boolean" | "text";
 /** Every setting, in the order of `--help`. */
 const SHAPE = {
   model: text("what is trained: a folder, run folder or Hub model; empty for weights/review-gpt2"),
-  reward: z.string().min(1).meta({
+  reward: z.string().min(1).refine((name) => !holdsSecret(name)).meta({
     description: "what scores the responses",
     allowed:
-      "sentiment, heuristic, a classifier (a folder, or on the Hub), a module (.ts, .js), a URL, or " +
-      "a file of parts (.toml, .yaml, .json)",
+      "sentiment, heuristic, a classifier (a folder, or on the Hub), a module (.ts, .js), a URL " +
+      "without password or key, or a file of parts (.toml, .yaml, .json), whose URLs may have them",
     kind: "text",
   }),
   positiveFactor: number("score of a positive text, times the classifier's confidence", {
@@ -48,9 +49,11 @@ const SHAPE = {
   normaliseScores: boolean("scale scores by the mean and deviation of all scores so far"),
   rewardScale: number("scores are then multiplied by it", { above: 0 }),
   rewardClip: number("and then limited to this distance from 0; 0 for no limit", { min: 0 }),
-  judge: text(
-    "a second reward, named as --reward, which scores evaluations only; `judge` is the embedded one; empty for none",
-  ),
+  judge: z.string().refine((name) => !holdsSecret(name)).meta({
+    description: "a second reward, which scores evaluations only; empty for none",
+    allowed: "what reward takes, `judge` for the embedded one, or empty",
+    kind: "text",
+  }),
   prompts: text(
     "file of prompts, one a line, or JSONL of `prompt` or chat `messages`; empty for the built-in set",
   ),

@@ -12,6 +12,8 @@ import {
   type TrainConfig,
   VARIABLE_PREFIX,
 } from "./config.ts";
+import { showJson } from "../weights/json.ts";
+import { hideSecret } from "../weights/secrets.ts";
 import type { ConfigFile } from "./config_file.ts";
 
 /** Where settings come from; each overrides the ones before it. */
@@ -112,11 +114,13 @@ function find(key: string, origin: string, spell: (name: string) => string): Set
   if (setting !== undefined) return setting;
   const similar = similarName(key);
   const remedy = similar === undefined ? "see --help for all" : `did you mean ${spell(similar)}?`;
-  throw new ConfigError(`Cannot use ${key} (${origin}): there is no such setting; ${remedy}`);
+  const spelled = /^[\w-]{1,60}$/.test(key) ? key : showJson(key);
+  throw new ConfigError(`Cannot use ${spelled} (${origin}): there is no such setting; ${remedy}`);
 }
 
 /** The setting's name that `key` may be a slip of: at most a third of the letters differ. */
 function similarName(key: string): SettingName | undefined {
+  if (key.length > 60) return undefined; // comparing takes time, and no setting's name is as long
   const plain = (name: string) => name.replace(/[-_]/g, "").toLowerCase();
   const names = SETTINGS.map(({ name }) => name);
   const closest = closestString(plain(key), names.map(plain));
@@ -136,7 +140,9 @@ function parseText(text: string, { kind }: Setting): unknown {
 function checkValue({ setting, value, origin }: Given): unknown {
   const result = setting.schema.safeParse(value);
   if (result.success) return result.data;
-  const found = JSON.stringify(value);
+  const found = typeof value === "number"
+    ? value // JSON has no Infinity
+    : showJson(typeof value === "string" ? hideSecret(value) : value);
   throw new ConfigError(
     `Cannot use ${setting.name} ${found} (${origin}): it must be ${setting.allowed}`,
   );
@@ -241,9 +247,7 @@ const RULES: readonly Rule[] = [
 function checkTogether(config: TrainConfig, originOf: (name: SettingName) => string): void {
   for (const { settings, holds, says } of RULES) {
     if (holds(config)) continue;
-    const [a, b] = settings.map((name) =>
-      `${name} ${JSON.stringify(config[name])} (${originOf(name)})`
-    );
+    const [a, b] = settings.map((name) => `${name} ${showJson(config[name])} (${originOf(name)})`);
     throw new ConfigError(`Cannot use ${a} with ${b}: ${says}`);
   }
 }

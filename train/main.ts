@@ -21,7 +21,7 @@ import { planInputs } from "./memory_inputs.ts";
 import { csvLogger, tensorBoard } from "./loggers.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
-import { output, programCommand, programHub, reportError } from "./program.ts";
+import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { trainThroughLoss } from "./recovery.ts";
 import { findResumePoint, type ResumePoint } from "./resume_point.ts";
@@ -187,7 +187,7 @@ async function settings(): Promise<
   const file = path === undefined
     ? undefined
     : translateTrl(await readConfigFile(path), console.error);
-  const env = Deno.env.toObject();
+  const env = settingVariables();
   return {
     given: resolveConfig({ resumed: point?.settings, file, env, flags }),
     point,

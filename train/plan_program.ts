@@ -10,7 +10,7 @@ import { resolveConfig } from "./config_resolve.ts";
 import { adviceOf, checkMemory, showLimits } from "./memory_check.ts";
 import { planInputs } from "./memory_inputs.ts";
 import type { MemoryPlan } from "./plan.ts";
-import { output, programCommand, programHub, reportError } from "./program.ts";
+import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   );
   const { config: path, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
   const file = path === undefined ? undefined : await readConfigFile(path);
-  const settings = resolveConfig({ file, env: Deno.env.toObject(), flags });
+  const settings = resolveConfig({ file, env: settingVariables(), flags });
   const { say, json } = output(settings.json);
   const { evalResponses, memoryBudget } = settings;
   const hub = programHub();

@@ -45,9 +45,15 @@ export class HubClient {
     this.#options = options;
     this.#token = token;
     this.#endpoint = (options.endpoint ?? HUB).replace(/\/+$/, "");
-    if (!/^https?:$/.test(URL.parse(this.#endpoint)?.protocol ?? "")) {
+    const url = URL.parse(this.#endpoint);
+    const shown = this.#endpoint.replace(/^.*@/, "…@"); // what stands before it is no message's business
+    if (url?.username || url?.password) {
+      const problem = "it holds a name or password; take them out, and give a token with HF_TOKEN";
+      throw new HubError("refused", `Cannot use the endpoint ${shown}: ${problem}`);
+    }
+    if (!/^https?:$/.test(url?.protocol ?? "")) {
       const problem = "it is no address of a server; write it as https://host";
-      throw new HubError("unreachable", `Cannot use the endpoint ${this.#endpoint}: ${problem}`);
+      throw new HubError("unreachable", `Cannot use the endpoint ${shown}: ${problem}`);
     }
     if (/[^!-~]/.test(token ?? "")) {
       const problem = "it has characters that no token has; copy it again";

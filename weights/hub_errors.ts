@@ -123,11 +123,12 @@ export function brokenOff(error: unknown, host: string, id: string): HubError {
   return new HubError("unreachable", `Cannot download ${id}: ${problem}; ${remedy}`, error);
 }
 
-/** Of Deno's long texts the part that says why. */
+/** Of Deno's long texts the part that says why; a URL in it loses its query, which may be signed. */
 function reasonOf(error: unknown): string {
   const { message, cause } = error as Error;
   const detail = cause instanceof Error ? cause.message : message;
-  return detail.replace(/^.*(?:client error \(Connect\)|error sending request[^:]*): /, "");
+  return detail.replaceAll(/(?<=https?:\/\/[^\s?)]*)\?[^\s)]*/g, "")
+    .replace(/^.*(?:client error \(Connect\)|error sending request[^:]*): /, "");
 }
 
 /** What to say where the cache in `folder` could not be read or written; undefined where `error` is of another kind. */

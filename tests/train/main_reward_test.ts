@@ -165,7 +165,7 @@ for (const [what, [reward, says]] of Object.entries(REFUSED)) {
 Deno.test("train says how to permit a service elsewhere", () =>
   withRuns({}, async (_, train) => {
     assertRefused(
-      await train("https://scores.example/x?key=hidden"),
+      await train("https://scores.example/x?mode=hidden"),
       /reward http at https:\/\/scores\.example\/x: .* Deno may not reach it; start it with --allow-net=scores\.example\b/,
     );
   }));
