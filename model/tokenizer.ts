@@ -51,9 +51,9 @@ export interface TextCodec {
   /**
    * The text of `ids`, the empty string for none.
    *
-   * Bytes that are no UTF-8, such as a character cut in half, become U+FFFD.
-   *
-   * @throws {RangeError} If an id is not in the vocabulary.
+   * Bytes that are no UTF-8, such as a character cut in half, become U+FFFD. Ids without a token are
+   * left out, as transformers does: where a model has more rows than its tokenizer has tokens, it
+   * can sample one.
    */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** One more than the largest id. */
@@ -131,14 +131,9 @@ export function loadTokenizer(
     },
     encode,
     decode(ids, { skipSpecialTokens = false } = {}) {
-      const unknown = Array.from(ids).find((id) => decoder.id_to_token(id) === undefined);
-      if (unknown !== undefined) {
-        throw new RangeError(
-          `Cannot decode token ${unknown}: it is not in the vocabulary; ` +
-            `use the tokenizer that belongs to the model`,
-        );
-      }
-      const kept = Array.from(ids).filter((id) => !(skipSpecialTokens && special.has(id)));
+      const kept = Array.from(ids).filter((id) =>
+        decoder.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id))
+      );
       if (kept.length === 0) return ""; // the library throws here
       return attempt(
         () => decoder.decode(kept, { clean_up_tokenization_spaces: false }),

@@ -3,7 +3,7 @@
  * typed error that names the file; nothing hangs, crashes, or takes memory for what a file only claims.
  */
 
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { parseCausalLMConfig } from "../../model/causal_lm_config.ts";
 import { parseSequenceClassifierConfig } from "../../model/classifier_config.ts";
 import { ModelConfigError } from "../../model/config_json.ts";
@@ -143,5 +143,21 @@ Deno.test("loadCausalLM() loads or refuses a folder, whatever its files say, and
         assert(gpu.peakBytes < 2_000_000, `${gpu.peakBytes} bytes for a model of 450,240`);
         await Deno.writeFile(`${folder}/${name}`, bytes);
       }
+    })
+  ));
+
+Deno.test("loadCausalLM() takes no memory for sizes that the weights do not have", () =>
+  withGpu((gpu) =>
+    withFolder(async (folder) => {
+      await copyGpt2(folder);
+      const config = JSON.parse(await Deno.readTextFile(`${GPT2}/config.json`));
+      for (const key of ["vocab_size", "n_positions", "n_embd", "n_inner", "n_layer"]) {
+        for (const size of [1200, 1e6, 1e9, 2 ** 53 - 8]) {
+          const changed = { ...config, [key]: size, n_head: 1 };
+          await Deno.writeTextFile(`${folder}/config.json`, JSON.stringify(changed));
+          expectTyped(await assertRejects(() => loadCausalLM(gpu, folder)), folder);
+        }
+      }
+      assertEquals(gpu.peakBytes, 0);
     })
   ));
