@@ -6,8 +6,11 @@ import type { FloatType } from "../weights/floats.ts";
 import type { TensorToWrite } from "../weights/safetensors.ts";
 import { MODEL_FILE, writeWeights } from "../weights/weights.ts";
 
-/** How numbers are stored, as torch and `config.json` name it. */
-export type SaveDtype = "float32" | "float16" | "bfloat16";
+/** How numbers may be stored, as torch and `config.json` name it. */
+export const SAVE_DTYPES = ["float32", "float16", "bfloat16"] as const;
+
+/** One of {@linkcode SAVE_DTYPES}. */
+export type SaveDtype = typeof SAVE_DTYPES[number];
 
 /** How a model is saved. */
 export interface SaveOptions {
