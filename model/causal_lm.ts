@@ -2,16 +2,17 @@ import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.
 import { saveAdapters } from "./adapter_folder.ts";
 import type { CausalLMConfig } from "./causal_lm_config.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
-import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { gpt2Backward, gpt2Forward, gpt2Parameters, isBelow } from "./gpt2.ts";
 import { gptNeoParameters } from "./gpt_neo.ts";
 import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
 import { Adapters, type LoraOptions } from "./lora.ts";
+import { allocateParameters, type ParameterMemory } from "./parameter_memory.ts";
 import {
   eitherOf,
   type FlatTensors,
-  ParameterLayout,
+  type JoinedTensors,
   type ParameterSpec,
   type ParameterValues,
 } from "./params.ts";
@@ -26,15 +27,17 @@ export interface CausalLMParts {
   config: CausalLMConfig;
   tokenizer: TextCodec;
   /** Allocate gradients, so that the model can be trained. */
-  train?: boolean;
+  train?: boolean | undefined;
   /** Add a value head, which is zero at first. */
-  valueHead?: boolean;
+  valueHead?: boolean | undefined;
   /** Train adapters, and the value head, in place of the parameters. */
   lora?: LoraOptions | undefined;
+  /** Train neither the first blocks, as many as this says, nor the embeddings (default 0: train all). */
+  frozenBlocks?: number | undefined;
   /** Files of the folder that the model came from, to be kept when it is saved. */
   files?: CausalLMFiles;
-  /** The parameters of another model, to be used in place of own ones and not to be freed. */
-  values?: FlatTensors;
+  /** Parameters of another model, to be used in place of own ones and not to be freed. */
+  shared?: FlatTensors | undefined;
 }
 
 /** The parameters of an architecture, without a value head. */
@@ -52,35 +55,48 @@ export class CausalLM implements Disposable {
   readonly tokenizer: TextCodec;
   readonly files: CausalLMFiles;
   /** The parameters by checkpoint name, without the prefix `transformer.`. */
-  readonly values: FlatTensors;
-  /** Those that training changes: `values`, or with adapters these and the value head, which then is only here. */
+  readonly values: FlatTensors | JoinedTensors;
+  /**
+   * Those that training changes: `values`, or what of them is not frozen, or with adapters these and the value head,
+   * which then is only here.
+   */
   readonly trained: FlatTensors;
   /** Gradients of `trained`, if the model is trained. */
   readonly grads: FlatTensors | undefined;
   readonly adapters: Adapters | undefined;
+  /** The first blocks, which with the embeddings are not trained; 0 where all is. */
+  readonly frozenBlocks: number;
   readonly hasValueHead: boolean;
   readonly arena: Arena;
   readonly head: LmHead;
 
-  readonly #isShared: boolean;
+  readonly #memory: ParameterMemory;
 
+  /**
+   * @throws {RangeError} If more blocks are to be frozen than there are.
+   * @throws {LoraError} If the model has no place for the adapters.
+   */
   constructor(readonly gpu: Gpu, parts: CausalLMParts) {
-    const { config, tokenizer, train = false, valueHead = false, lora, files = {} } = parts;
+    const { config, tokenizer, train = false, valueHead = false, files = {} } = parts;
+    const { lora, frozenBlocks = 0, shared } = parts;
+    expectBlocks(frozenBlocks, config);
     this.config = config;
     this.tokenizer = tokenizer;
     this.files = files;
+    this.frozenBlocks = frozenBlocks;
     this.hasValueHead = valueHead;
-    const allocate = (specs: readonly ParameterSpec[], label: string) =>
-      new ParameterLayout(specs, gpu.bindingBytes).allocate(gpu, label);
+    const isFrozen = (name: string) => isBelow(name, frozenBlocks);
     const trunk = causalLMParameters(config);
     const ofValueHead = valueHead ? valueHeadParameters(config.nEmbd) : [];
-    this.adapters = lora && new Adapters(lora, trunk);
-    this.#isShared = parts.values !== undefined;
-    this.values = parts.values ??
-      allocate(this.adapters ? trunk : [...trunk, ...ofValueHead], "values");
-    this.trained = this.adapters
-      ? allocate([...this.adapters.parameters, ...ofValueHead], "adapters")
-      : this.values;
+    this.adapters = lora && new Adapters(lora, trunk.filter(({ name }) => !isFrozen(name)));
+    this.#memory = allocateParameters(gpu, {
+      specs: [...trunk, ...ofValueHead],
+      isFixed: this.adapters ? (name) => !name.startsWith("v_head.") : isFrozen,
+      adapters: this.adapters,
+      shared,
+    });
+    this.values = this.#memory.values;
+    this.trained = this.#memory.trained;
     this.grads = train ? this.trained.layout.allocate(gpu, "grads") : undefined;
     this.arena = new Arena(gpu, "activations");
     const head = config.tieWordEmbeddings ? "wte.weight" : "lm_head.weight";
@@ -95,22 +111,25 @@ export class CausalLM implements Disposable {
   }
 
   /**
-   * The model as it was before its adapters, frozen and without a value head: PPO's reference.
+   * The model as it is now, without adapters and value head, and not to be trained: PPO's reference.
    *
-   * It uses this model's parameters, so it lasts no longer than this one, and has memory for activations only.
-   *
-   * @throws {TypeError} If the model has no adapters.
+   * It uses those of this model's parameters that training does not change, so it lasts no longer than this one; the
+   * others it has for itself.
    */
-  withoutAdapters(): CausalLM {
+  reference(): CausalLM {
     const { gpu, config, tokenizer, files, values } = this;
-    if (!this.adapters) {
-      throw new TypeError("Cannot leave adapters out: the model has none; load it with lora");
+    const shared = this.#memory.fixed;
+    const reference = new CausalLM(gpu, { config, tokenizer, files, shared });
+    const pass = gpu.record("reference");
+    for (const { name } of reference.layout.specs) {
+      if (!shared?.has(name)) pass.copy(values.get(name), reference.values.get(name));
     }
-    return new CausalLM(gpu, { config, tokenizer, files, values });
+    pass.submit();
+    return reference;
   }
 
-  /** Where every parameter lies, and what there is. */
-  get layout(): ParameterLayout {
+  /** What `values` are. */
+  get layout(): (FlatTensors | JoinedTensors)["layout"] {
     return this.values.layout;
   }
 
@@ -150,16 +169,18 @@ export class CausalLM implements Disposable {
 
   /** Records the trunk: hidden states (B*T, C). With `train`, keeps what a backward pass needs. */
   forward(pass: Pass, batch: TokenBatch, options: { train?: boolean } = {}): Tensor {
-    return gpt2Forward(this.context(pass), this.config, batch, options);
+    const { config, frozenBlocks } = this;
+    return gpt2Forward(this.context(pass), config, batch, { ...options, frozenBlocks });
   }
 
   /**
-   * Records the backward of {@linkcode forward} with `train`: adds to the gradients of the trunk.
+   * Records the backward of {@linkcode forward} with `train`: adds to those gradients of the trunk that there are.
    *
    * @param dhidden (B*T, C) gradient with respect to the hidden states.
    */
   backward(pass: Pass, batch: TokenBatch, dhidden: Tensor): void {
-    gpt2Backward(this.context(pass), this.config, batch, dhidden);
+    const { config, frozenBlocks } = this;
+    gpt2Backward(this.context(pass), config, batch, dhidden, { frozenBlocks });
   }
 
   /**
@@ -225,9 +246,15 @@ export class CausalLM implements Disposable {
 
   /** Frees the model's memory. */
   [Symbol.dispose](): void {
-    if (!this.#isShared) this.values.free(this.gpu);
-    if (this.trained !== this.values) this.trained.free(this.gpu);
+    for (const tensors of this.#memory.owned) tensors.free(this.gpu);
     this.grads?.free(this.gpu);
     this.arena[Symbol.dispose]();
   }
+}
+
+function expectBlocks(frozen: number, { nLayer }: CausalLMConfig): void {
+  if (Number.isSafeInteger(frozen) && frozen >= 0 && frozen <= nLayer) return;
+  throw new RangeError(
+    `Cannot freeze ${frozen} layers: the model has ${nLayer}; choose a number from 0 to ${nLayer}`,
+  );
 }

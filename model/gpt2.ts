@@ -63,18 +63,32 @@ export function trunkParameters(
   ];
 }
 
+/** Whether a parameter lies in the embeddings or in the first `blocks` blocks; nothing does where these are 0. */
+export function isBelow(name: string, blocks: number): boolean {
+  const [, block] = /^h\.(\d+)\./.exec(name) ?? [];
+  return block === undefined ? blocks > 0 && /^(wte|wpe)\./.test(name) : Number(block) < blocks;
+}
+
+/** How the trunk runs when it is trained. */
+export interface TrunkOptions {
+  /** The first blocks, and the embeddings, are not trained if this is above 0 (default 0). */
+  frozenBlocks?: number | undefined;
+}
+
 /**
  * The trunk of GPT-2, or of GPT-Neo, whose attention differs: token ids to the hidden states after the last
  * layer norm, (B*T, C).
  *
- * With `train` every layer keeps its activations in `context.arena` for {@linkcode gpt2Backward}; without,
- * the layers share them. With a `cache`, the keys and values of the batch are stored in it.
+ * With `train` every layer that is not frozen keeps its activations in `context.arena` for
+ * {@linkcode gpt2Backward}; others share them. With a `cache`, the keys and values of the batch are stored in it.
  */
 export function gpt2Forward(
   context: LayerContext,
   config: CausalLMConfig,
   batch: TokenBatch,
-  { train = false, cache }: { train?: boolean; cache?: KvCache } = {},
+  { train = false, frozenBlocks = 0, cache }:
+    & { train?: boolean; cache?: KvCache }
+    & TrunkOptions = {},
 ): Tensor {
   const { pass, arena } = context;
   const { B, T } = batch;
@@ -82,7 +96,7 @@ export function gpt2Forward(
 
   let residual = embed(context, TABLES, batch); // (B*T, C)
   for (let l = 0; l < nLayer; l++) {
-    const slots = slotsOf(arena, train ? `h${l}.` : "h.");
+    const slots = slotsOf(arena, train && l >= frozenBlocks ? `h${l}.` : "h.");
     residual = block(context, config, l, slots, residual, (qkv) => {
       if (cache) {
         const { layers, position } = cache;
@@ -121,7 +135,8 @@ export function gpt2Decode(
 }
 
 /**
- * Backward of {@linkcode gpt2Forward} with `train`: adds to every gradient of the trunk.
+ * Backward of {@linkcode gpt2Forward} with `train` and as many frozen blocks: adds to every gradient of the trunk
+ * above these.
  *
  * @param dhidden (B*T, C) gradient with respect to the hidden states.
  */
@@ -130,11 +145,15 @@ export function gpt2Backward(
   config: CausalLMConfig,
   batch: TokenBatch,
   dhidden: Tensor,
+  { frozenBlocks = 0 }: TrunkOptions = {},
 ): void {
   const { pass, arena } = context;
   const N = batch.B * batch.T;
   const { nLayer, nEmbd: C } = config;
-  const streamOf = (l: number) => arena.take(l < 0 ? "embedded" : `h${l}.residual`, [N, C]);
+  const streamOf = (l: number) => {
+    const slots = slotsOf(arena, l < frozenBlocks ? "h." : `h${l}.`);
+    return l < 0 ? arena.take("embedded", [N, C]) : slots("residual", [N, C]);
+  };
 
   const dresidual = arena.take("dresidual", [N, C]);
   pass.clear(dresidual);
@@ -145,10 +164,10 @@ export function gpt2Backward(
     dout: dhidden,
     dx: dresidual,
   });
-  for (let l = nLayer - 1; l >= 0; l--) {
+  for (let l = nLayer - 1; l >= frozenBlocks; l--) {
     blockBackward(context, config, l, batch, streamOf(l - 1), dresidual);
   }
-  embedBackward(context, TABLES, batch, dresidual);
+  if (frozenBlocks === 0) embedBackward(context, TABLES, batch, dresidual);
 }
 
 /** How layer l attends. */

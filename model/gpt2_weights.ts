@@ -1,6 +1,6 @@
 import { join, resolve } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
-import { openModelFolder } from "../weights/folder.ts";
+import { type ModelFolder, openModelFolder } from "../weights/folder.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { findBase, mergeAdapters } from "./adapter_folder.ts";
 import { CausalLM, causalLMParameters } from "./causal_lm.ts";
@@ -44,6 +44,8 @@ export interface LoadOptions {
   lora?: LoraOptions & { uniform: () => number };
   /** Take the spelling of special tokens in texts for the tokens, as chat prompts need (default false). */
   specialTokens?: boolean;
+  /** Train neither the first blocks, as many as this says, nor the embeddings (default 0: train all). */
+  frozenBlocks?: number;
   /** How the model is known: a name on the Hub, perhaps with a revision (default: the folder). */
   name?: string;
   /** How the model that a folder of adapters names is found, if it is on the Hub. */
@@ -60,6 +62,7 @@ export interface LoadOptions {
  * @throws {SafetensorsError} If the weights break the format.
  * @throws {ModelConfigError} If the architecture or an option of it is not implemented.
  * @throws {TokenizerError} If the tokenizer is missing or broken.
+ * @throws {RangeError} If more blocks are to be frozen than there are.
  */
 export async function loadCausalLM(
   gpu: Gpu,
@@ -80,7 +83,7 @@ export async function loadCausalLM(
 async function loadWhole(
   gpu: Gpu,
   path: string,
-  { train = false, valueHead = false, lora, specialTokens, name }: LoadOptions & { name: string },
+  { train, valueHead, lora, frozenBlocks, specialTokens, name }: LoadOptions & { name: string },
 ): Promise<CausalLM> {
   using folder = await openModelFolder(path);
   const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
@@ -95,28 +98,47 @@ async function loadWhole(
     ? await folder.readFile("generation_config.json")
     : undefined;
   const files = { name, config: folder.config, ...(generationConfig && { generationConfig }) };
-  const model = new CausalLM(gpu, { config, tokenizer, train, valueHead, lora, files });
+  const parts = { config, tokenizer, train, valueHead, lora, frozenBlocks, files };
+  const model = new CausalLM(gpu, parts);
   try {
-    const storesValueHead = folder.tensors.has("v_head.summary.weight");
-    await readParameters(folder, {
-      gpu,
-      values: model.parameters,
-      // A new value head starts from zero.
-      specs: model.parameters.layout.specs.filter(({ name }) =>
-        storesValueHead || !name.startsWith("v_head.")
-      ),
-      names: CAUSAL_LM_NAMES,
-      ignored: (name) =>
-        MASK_BUFFER.test(name) || (name === "lm_head.weight" && config.tieWordEmbeddings) ||
-        (name.startsWith("v_head.") && !valueHead),
-      kind: config.modelType === "gpt2" ? "a GPT-2" : "a GPT-Neo",
-    });
+    await readWeights(model, folder);
   } catch (error) {
     model[Symbol.dispose]();
     throw error;
   }
   if (lora) initialiseAdapters(gpu, model.adapters!, { values: model.trained, ...lora });
   return model;
+}
+
+/**
+ * Overwrites the parameters of a model with those of a folder; the value head only where the folder has one.
+ *
+ * @throws {ModelFolderError} If a tensor is missing, has the wrong shape, or is not known.
+ * @throws {SafetensorsError} If the weights break the format.
+ */
+export async function readCausalLM(model: CausalLM, path: string): Promise<void> {
+  using folder = await openModelFolder(path);
+  await readWeights(model, folder);
+}
+
+async function readWeights(
+  { gpu, config, parameters, hasValueHead }: CausalLM,
+  folder: ModelFolder,
+): Promise<void> {
+  const storesValueHead = folder.tensors.has("v_head.summary.weight");
+  await readParameters(folder, {
+    gpu,
+    values: parameters,
+    // A new value head starts from zero.
+    specs: parameters.layout.specs.filter(({ name }) =>
+      storesValueHead || !name.startsWith("v_head.")
+    ),
+    names: CAUSAL_LM_NAMES,
+    ignored: (name) =>
+      MASK_BUFFER.test(name) || (name === "lm_head.weight" && config.tieWordEmbeddings) ||
+      (name.startsWith("v_head.") && !hasValueHead),
+    kind: config.modelType === "gpt2" ? "a GPT-2" : "a GPT-Neo",
+  });
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLMConfig } from "./causal_lm_config.ts";
 import type { DistilBertConfig } from "./distilbert_config.ts";
-import type { FlatTensors, ParameterSpec } from "./params.ts";
+import type { ParameterSpec, ParameterValues } from "./params.ts";
 
 /**
  * Gives parameters random values as `transformers` initialises them: matrices normal with `initializerRange`,
@@ -15,7 +15,7 @@ import type { FlatTensors, ParameterSpec } from "./params.ts";
 export function initialiseParameters(
   gpu: Gpu,
   { values, specs = values.layout.specs, config, normal }: {
-    values: FlatTensors;
+    values: ParameterValues;
     specs?: readonly ParameterSpec[];
     config: CausalLMConfig | DistilBertConfig;
     normal: () => number;

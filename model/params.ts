@@ -146,6 +146,34 @@ export interface ParameterValues {
   get(name: string): Tensor;
 }
 
+/** The parameters of one or several flat memories as one. */
+export class JoinedTensors implements NamedTensors, ParameterValues {
+  readonly layout: { readonly specs: readonly ParameterSpec[]; readonly count: number };
+
+  constructor(readonly parts: readonly FlatTensors[]) {
+    this.layout = {
+      specs: parts.flatMap(({ layout }) => layout.specs),
+      count: parts.reduce((sum, { layout }) => sum + layout.count, 0),
+    };
+  }
+
+  /** The memory of all of them. */
+  get chunks(): readonly Tensor[] {
+    return this.parts.flatMap(({ chunks }) => chunks);
+  }
+
+  /** Whether there is a tensor of that name. */
+  has(name: string): boolean {
+    return this.parts.some((part) => part.has(name));
+  }
+
+  /** The tensor of that name; shares memory. */
+  get(name: string): Tensor {
+    const part = this.parts.find((part) => part.has(name)) ?? this.parts[0];
+    return part.get(name);
+  }
+}
+
 /** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
 export class FlatTensors implements NamedTensors, ParameterValues {
   constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}

@@ -45,16 +45,13 @@ export async function openRun(
       train: true,
       valueHead: true,
       specialTokens: config.specialTokens,
+      frozenBlocks: config.freezeLayers,
       hub,
       name: name === folder ? resolve(folder) : name,
       ...(adapters && { lora: { ...adapters, uniform: () => rng.next() } }),
     }),
   );
-  const reference = resources.use(
-    adapters
-      ? policy.withoutAdapters()
-      : await loadCausalLM(gpu, folder, { hub, specialTokens: config.specialTokens }),
-  );
+  const reference = resources.use(policy.reference());
   return beginRun(resources, { policy, reference, reward, ...(judge && { judge }), config });
 }
 

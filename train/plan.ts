@@ -7,11 +7,16 @@
  * has allocated at its peak is what the real one will have.
  */
 
-import { type AdapterLimits, type Arena, dryWebGpu, Gpu } from "../kernels/runtime/mod.ts";
+import {
+  type AdapterLimits,
+  type Arena,
+  dryWebGpu,
+  Gpu,
+  type Tensor,
+} from "../kernels/runtime/mod.ts";
 import { CausalLM } from "../model/causal_lm.ts";
 import type { CausalLMConfig } from "../model/causal_lm_config.ts";
 import type { SequenceClassifierConfig } from "../model/classifier_config.ts";
-import type { FlatTensors } from "../model/params.ts";
 import { SequenceClassifier } from "../model/sequence_classifier.ts";
 import type { TextCodec } from "../model/tokenizer.ts";
 import type { Reward } from "../reward/reward.ts";
@@ -57,12 +62,19 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
     const tokenizer = lettersAsTokens(config.trunk.vocabSize);
     return resources.use(new SequenceClassifier(gpu, { config, tokenizer }));
   });
-  const parts = { config, tokenizer };
-  const lora = loraOptions(settings);
-  const policy = resources.use(new CausalLM(gpu, { ...parts, train: true, valueHead: true, lora }));
+  const policy = resources.use(
+    new CausalLM(gpu, {
+      config,
+      tokenizer,
+      train: true,
+      valueHead: true,
+      lora: loraOptions(settings),
+      frozenBlocks: settings.freezeLayers,
+    }),
+  );
   const run = beginRun(resources, {
     policy,
-    reference: resources.use(lora ? policy.withoutAdapters() : new CausalLM(gpu, parts)),
+    reference: resources.use(policy.reference()),
     reward: rewardBy(classifiers),
     config: { ...settings, epochs: 1 }, // the next one needs nothing more
   });
@@ -130,11 +142,11 @@ function partsOf(
   const activations = (kind: SlotKind) =>
     sum(slots.filter(([name]) => kindOf(name) === kind).map(([, bytes]) => bytes));
   const parts = [
-    { name: "policy", bytes: flatBytes(policy.values) },
-    { name: "adapters", bytes: policy.adapters ? flatBytes(policy.trained) : 0 },
-    { name: "reference", bytes: policy.adapters ? 0 : flatBytes(reference.values) }, // the policy without them
-    { name: "gradients", bytes: flatBytes(policy.grads) },
-    { name: "AdamW's moments", bytes: flatBytes(optimizer.m) + flatBytes(optimizer.v) },
+    { name: "policy", bytes: bytesOf(policy.values.chunks) },
+    { name: "adapters", bytes: policy.adapters ? bytesOf(policy.trained.chunks) : 0 },
+    { name: "reference", bytes: bytesOf(reference.values.chunks, policy.values.chunks) },
+    { name: "gradients", bytes: bytesOf(policy.grads?.chunks ?? []) },
+    { name: "AdamW's moments", bytes: bytesOf([...optimizer.m.chunks, ...optimizer.v.chunks]) },
     { name: "activations in training", bytes: activations("training") },
     { name: "activations in scoring", bytes: activations("scoring") },
     { name: "activations in decoding", bytes: activations("decoding") },
@@ -142,7 +154,9 @@ function partsOf(
     { name: "logits", bytes: activations("logits") },
     {
       name: "reward model",
-      bytes: sum(classifiers.map(({ values, arena }) => flatBytes(values) + arenaBytes(arena))),
+      bytes: sum(
+        classifiers.map(({ values, arena }) => bytesOf(values.chunks) + arenaBytes(arena)),
+      ),
     },
   ];
   const known = sum(parts.map(({ bytes }) => bytes));
@@ -160,8 +174,10 @@ function kindOf(slot: string): SlotKind {
   return /^(h\d|d[a-z]|scratch|ppo)/.test(slot) ? "training" : "scoring";
 }
 
-function flatBytes(tensors: FlatTensors | undefined): number {
-  return sum((tensors?.chunks ?? []).map(({ storage }) => storage.bytes));
+/** Of the memory of tensors, but for what others use too. */
+function bytesOf(chunks: readonly Tensor[], others: readonly Tensor[] = []): number {
+  const own = chunks.filter(({ storage }) => others.every((other) => other.storage !== storage));
+  return sum(own.map(({ storage }) => storage.bytes));
 }
 
 function arenaBytes({ slotBytes }: Arena): number {

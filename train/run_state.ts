@@ -1,8 +1,12 @@
 /** What a PPO run remembers from step to step, out of it for a checkpoint and into it again. */
 
+import { join } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { readAdapters } from "../model/adapter_folder.ts";
-import { loadCausalLM } from "../model/gpt2_weights.ts";
+import { causalLMParameters } from "../model/causal_lm.ts";
+import { type CausalLMConfig, parseCausalLMConfig } from "../model/causal_lm_config.ts";
+import { readCausalLM } from "../model/gpt2_weights.ts";
+import { readModelConfig } from "../weights/folder.ts";
 import { type Checkpoint, restoreOptimizer } from "./checkpoint.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
 import { hashModel } from "./identity.ts";
@@ -83,19 +87,16 @@ export function adapterOf({ description, subgroupSize, bindingBytes }: Gpu): Ada
   return { description, subgroupSize, bindingBytes };
 }
 
-/** Overwrites the policy, or its adapters, with that of a checkpoint; a whole one by way of a copy on the GPU. */
+/** Overwrites the policy, or its adapters, with that of a checkpoint. */
 async function restorePolicy({ policy }: PpoRun, { folder }: Checkpoint): Promise<void> {
   if (policy.adapters) return await readAdapters(policy, folder);
-  const { gpu, values } = policy;
-  using saved = await loadCausalLM(gpu, folder, { valueHead: true });
-  const same = JSON.stringify(saved.layout.specs) === JSON.stringify(values.layout.specs);
-  if (!same) {
+  const saved = parseCausalLMConfig(await readModelConfig(folder), join(folder, "config.json"));
+  const specs = (config: CausalLMConfig) => JSON.stringify(causalLMParameters(config));
+  if (specs(saved) !== specs(policy.config)) {
     throw new CheckpointError("it has a policy of another size or kind than the run's model", {
       folder,
       remedy: "give the folder of the model that the run began with as --model",
     });
   }
-  const pass = gpu.record("restore");
-  saved.values.chunks.forEach((chunk, i) => pass.copy(chunk, values.chunks[i]));
-  pass.submit();
+  await readCausalLM(policy, folder);
 }

@@ -159,7 +159,7 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
 
       using model = await adapted(gpu, folder);
       const bytes = gpu.liveBytes;
-      using reference = model.withoutAdapters();
+      using reference = model.reference();
       assertEquals(gpu.liveBytes, bytes); // not a second copy
       const changed = await model.logprobs({ inputIds, attentionMask });
       assert(changed.logprobs.flat().some((lp, i) => Math.abs(lp - expected.flat()[i]) > 0.01));
@@ -232,9 +232,3 @@ Deno.test("a rank that is no whole number above 0 is refused", () => {
     assertThrows(() => new Adapters({ rank, alpha: 1, targets: [] }, specs), LoraError, `${rank}`);
   }
 });
-
-Deno.test("only a model with adapters can be had without them", () =>
-  withGpu(async (gpu) => {
-    using model = await loadCausalLM(gpu, GPT2);
-    assertThrows(() => model.withoutAdapters(), TypeError, "has none");
-  }));

@@ -72,8 +72,10 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
   "gradient accumulation": { gradientAccumulation: 4 },
   "minibatches": { miniBatchSize: 2 },
   "an evaluation of more responses than a batch": { evalResponses: 20 },
-  "adapters": { loraRank: 4 },
   "no limit but the length": { maxNewTokens: 23 },
+  "frozen layers": { freezeLayers: 2 },
+  "adapters": { loraRank: 4 },
+  "adapters above frozen layers": { loraRank: 4, loraTargets: "c_attn", freezeLayers: 1 },
   "a classifier as the reward": { reward: DISTILBERT, batchSize: 16, miniBatchSize: 1 },
   "responses that end early": { steps: 3, temperature: 3 },
 };

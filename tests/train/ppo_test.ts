@@ -117,7 +117,7 @@ Deno.test("a whole PPO update agrees with PyTorch: scores, advantages, gradients
         "whitened",
       );
 
-      using optimizer = new AdamW(gpu, policy.layout);
+      using optimizer = new AdamW(gpu, policy.trained.layout);
       const run = { policy, reference, optimizer, config, rng: new Rng(1) };
       const batch = { rollout, experience, ...estimates };
       const epoch = { ...run, config: { ...config, epochs: 1 } };
@@ -182,7 +182,7 @@ for (
         const config = resolveConfig({
           flags: { model: GPT2, ...settings, ...options, learningRate: 0, maxNewTokens: 12 },
         });
-        using optimizer = new AdamW(gpu, policy.layout, { weightDecay: 0 });
+        using optimizer = new AdamW(gpu, policy.trained.layout, { weightDecay: 0 });
         const controller = new KlDivergenceController({ initialCoef: 0.2, target: 0.01 });
         const reward = {
           name: "length",
@@ -215,7 +215,7 @@ Deno.test("gradient accumulation gives the update of the whole minibatch", () =>
       const estimates = advantagesOf({ config, controller }, rollout, experience, ppo.scores);
       const gradients: Float32Array[] = [];
       for (const gradientAccumulation of [1, 2, 4]) {
-        using optimizer = new AdamW(gpu, policy.layout);
+        using optimizer = new AdamW(gpu, policy.trained.layout);
         const run = { policy, reference, optimizer, rng: new Rng(1) };
         const parts = { ...config, gradientAccumulation };
         const batch = { rollout, experience, ...estimates };
@@ -236,7 +236,7 @@ Deno.test("a score that is NaN changes neither parameters nor moments", () =>
       const rollout = goldenRollout();
       const experience = await scoreRollout({ policy, reference }, rollout, config);
       const controller = new KlDivergenceController({ initialCoef: 0.2, target: 0.01 });
-      using optimizer = new AdamW(gpu, policy.layout);
+      using optimizer = new AdamW(gpu, policy.trained.layout);
       const run = { policy, reference, optimizer, config, rng: new Rng(1) };
       const before = await gpu.read(policy.values.chunks[0]);
       const step = async (scores: number[]) => {
