@@ -78,6 +78,9 @@ export function parseConfigFile(bytes: Uint8Array, path: string): ConfigFile {
   return { path, entries };
 }
 
+/** Most characters of another's message, which may quote a stranger's text. */
+const MESSAGE_LENGTH = 300;
+
 /** A fault of a YAML file, with its place. */
 class YamlError extends SyntaxError {}
 
@@ -87,9 +90,14 @@ function parseYaml(text: string): unknown {
   const [error] = [...document.errors, ...document.warnings];
   if (error !== undefined) {
     const { line, col } = lineCounter.linePos(error.pos[0]);
-    throw new YamlError(`line ${line}, column ${col}: ${error.message}`);
+    throw new YamlError(`line ${line}, column ${col}: ${error.message.slice(0, MESSAGE_LENGTH)}`);
   }
-  return document.toJS() ?? {}; // an empty file has no settings
+  try {
+    return document.toJS() ?? {}; // an empty file has no settings
+  } catch (cause) { // aliases of nothing, or of so much that it would fill the memory; or it is too deep
+    const problem = (cause as Error).message.slice(0, MESSAGE_LENGTH);
+    throw new YamlError(problem, { cause });
+  }
 }
 
 function describeFault(error: unknown): string {
@@ -103,6 +111,7 @@ function describeFault(error: unknown): string {
 
 /** The first line on which `key` is given a value, in any of the formats. */
 function lineOf(key: string, text: string): number | undefined {
+  if (key.length > 60) return undefined; // no setting's name, and maybe too long for a pattern
   const name = RegExp.escape(key);
   const index = text.search(new RegExp(`(^|[{,])[ \\t]*(["']?)${name}\\2[ \\t]*[:=]`, "m"));
   return index < 0 ? undefined : text.slice(0, index).split("\n").length;

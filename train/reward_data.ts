@@ -1,5 +1,6 @@
 /** What a reward is trained on: labelled texts, or pairs of which one is preferred; read, checked, encoded. */
 
+import { showJson } from "../weights/json.ts";
 import { JsonLinesError, readJsonLines } from "../weights/jsonl.ts";
 import { TextDataError } from "./text_data.ts";
 
@@ -95,7 +96,7 @@ class Fields {
   }
 
   #wrong(key: string, allowed: string): JsonLinesError {
-    const value = key in this.record ? JSON.stringify(this.record[key]) : "missing";
+    const value = key in this.record ? showJson(this.record[key]) : "missing";
     return new JsonLinesError(`"${key}" is ${value}, it must be ${allowed}`, this.at);
   }
 }
@@ -134,9 +135,7 @@ function indexOf(
 ): number {
   const index = typeof label === "number" ? label : labels.indexOf(label);
   if (index in labels) return index;
-  const problem = `its label is ${JSON.stringify(label)}, those of the model are ${
-    labels.join(", ")
-  }`;
+  const problem = `its label is ${showJson(label)}, those of the model are ${labels.join(", ")}`;
   throw new JsonLinesError(`${problem}; correct it, or name all labels with --labels`, at);
 }
 
@@ -154,7 +153,7 @@ export function expectClasses({ file, kind, records }: RewardData): void {
   const [{ label: first }] = records;
   if (kind === "pairs" || records.some(({ label }) => label !== first)) return;
   throw new TextDataError(
-    `Cannot train on ${file}: every text has the label ${JSON.stringify(first)}; ` +
+    `Cannot train on ${file}: every text has the label ${showJson(first)}; ` +
       "add texts of another one",
   );
 }

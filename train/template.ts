@@ -35,11 +35,11 @@ export function compileTemplate(source: string): Render {
     );
   }
   return (record) => {
-    const environment = new Environment();
-    for (const [name, value] of Object.entries({ ...CONSTANTS, ...record })) {
-      if (value !== null || name in CONSTANTS) environment.set(name, value);
-    }
     try {
+      const environment = new Environment();
+      for (const [name, value] of Object.entries({ ...CONSTANTS, ...record })) {
+        if (value !== null || name in CONSTANTS) environment.set(name, value);
+      }
       return String(new StrictInterpreter(environment).run(template.parsed).value);
     } catch (error) {
       if (error instanceof TemplateError) throw error;
