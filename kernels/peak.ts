@@ -32,6 +32,7 @@ export const KERNELS: readonly Kernel[] = [multiplyAdd, copy];
 
 const LANES = 64;
 const MULTIPLY_ADDS = 96; // of a lane in one round
+const VECTORS = 8; // that a lane copies
 
 /**
  * Overwrites `out` by chains of `x = x factor + addend` that stay in registers: the arithmetic that an adapter can do.
@@ -82,6 +83,6 @@ export function streamCopy(
     tensors,
     params: { count: size / 4 },
     constants: { WORKGROUP_SIZE: LANES },
-    workgroups: [Math.ceil(size / 4 / LANES)],
+    workgroups: [Math.ceil(size / 4 / VECTORS / LANES)],
   });
 }

@@ -21,7 +21,7 @@ Deno.test("multiplyAddChains() takes every step that it counts", () =>
 
 Deno.test("streamCopy() copies everything and nothing else", () =>
   withGpu(async (gpu) => {
-    const size = 4 * 67;
+    const size = 4 * (8 * 64 + 67);
     const source = gpu.tensor(Float32Array.from({ length: size }, (_, i) => i));
     const whole = gpu.tensor(new Float32Array(size + 64).fill(-1));
     const pass = gpu.record();
