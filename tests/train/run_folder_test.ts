@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { CheckpointKeeper } from "../../train/checkpoint_keeper.ts";
 import { resolveConfig } from "../../train/config_resolve.ts";
+import type { GuardEvent } from "../../train/guard_event.ts";
 import type { PpoMetrics } from "../../train/metrics.ts";
 import type { PpoTrainer } from "../../train/ppo_trainer.ts";
 import {
@@ -89,6 +90,9 @@ Deno.test("cutting back to 0, to a step without lines, and of files that are tor
       ["", 1, ""],
       ["\n", 1, ""],
       [LINES(1), 0, ""],
+      // A line that led back to step 2 belongs to what came after that.
+      ['{"step":5,"backTo":2}\n', 3, '{"step":5,"backTo":2}\n'],
+      ['{"step":5,"backTo":2}\n', 2, ""],
     ];
     for (const [text, step, left] of cases) {
       await Deno.writeTextFile(metrics, text);
@@ -99,6 +103,21 @@ Deno.test("cutting back to 0, to a step without lines, and of files that are tor
     assertEquals(await latestCheckpoint(run.path), undefined);
     await Deno.remove(metrics);
     await run.cutBack(0);
+  }));
+
+Deno.test("a rollback removes what came later, but not what the guard saw", () =>
+  withFolder(async (folder) => {
+    using run = await writeRun(`${folder}/run`, [1, 2, 3]);
+    const recorder = run.recorder();
+    const trainer = { steps: 2 } as PpoTrainer;
+    const event = { step: 4, rule: "kl", action: "rollback", message: "", value: 2, threshold: 1 };
+    await recorder.onGuardEvent!(trainer, { ...event, action: "warn" } as GuardEvent);
+    await recorder.onRollback!(trainer);
+    await recorder.onGuardEvent!(trainer, { ...event, backTo: 2 } as GuardEvent);
+    assertEquals(await stepsOf(run.path), [1, 2]);
+    assertEquals(await Deno.readTextFile(`${run.path}/metrics.jsonl`), LINES(1, 2));
+    const events = (await Deno.readTextFile(`${run.path}/events.jsonl`)).trimEnd().split("\n");
+    assertEquals(events.map((line) => JSON.parse(line).action), ["warn", "rollback"]);
   }));
 
 Deno.test("prune() keeps the newest and the best", () =>
@@ -140,7 +159,7 @@ Deno.test("the keeper saves on time, points to the newest and the best, and reme
         for (const score of scores) {
           steps++;
           const metrics = { step: steps, "objective/scores": score } as unknown as PpoMetrics;
-          await keeper.onStepEnd(trainer, { metrics, samples: [] });
+          await keeper.onStepEnd(trainer, { metrics, samples: [], advantages: [], events: [] });
           if (steps % 2 !== 0) continue;
           await keeper.save(trainer); // is there already
           assertEquals(await latestCheckpoint(run.path), run.checkpoint(steps));
