@@ -6,8 +6,8 @@ export interface ModelCard {
   readonly title: string;
   /** What the model is and what was done to it, in a sentence or two. */
   readonly summary: string;
-  /** What it was trained from: on the Hub, name and commit as `resolveModel` gives them; a path is left out. */
-  readonly baseModel: string;
+  /** The model on the Hub that it was trained from, `name` or `owner/name`, if it was on the Hub. */
+  readonly baseModel: string | undefined;
   /** Beside those that every card has. */
   readonly tags: readonly string[];
   /** Whether the folder holds adapters, which PEFT loads, in place of a whole model. */
@@ -19,7 +19,7 @@ export interface ModelCard {
   /** What came of it: paragraphs, tables, or text in fences. */
   readonly figures: readonly string[];
   /** Everything that was set, for a run that shall do the same. */
-  readonly settings: Readonly<Record<string, unknown>>;
+  readonly settings: object;
 }
 
 /** The card as Markdown, with the front matter that the Hub reads. */
@@ -58,11 +58,10 @@ export function fenced(language: string, text: string): string {
 }
 
 function frontMatter({ baseModel, tags, isAdapter }: ModelCard): string {
-  const id = baseModel.match(/^(.+)@[0-9a-f]{40}$/)?.[1];
   const list = ["kl-guard", "rlhf", ...tags].map((tag) => `- ${JSON.stringify(tag)}`);
   return [
     "---",
-    ...(id === undefined ? [] : [`base_model: ${JSON.stringify(id)}`]),
+    ...(baseModel === undefined ? [] : [`base_model: ${JSON.stringify(baseModel)}`]),
     `library_name: ${isAdapter ? "peft" : "transformers"}`,
     "pipeline_tag: text-generation",
     "tags:",

@@ -25,7 +25,7 @@ export async function findConfig(name: string, hub: HubOptions): Promise<string>
 }
 
 /** What stands before the name of a model of which only configuration and tokenizer are meant. */
-const NEW = "init:";
+export const NEW = "init:";
 
 /** The same for a name that may begin with `init:`, which it keeps. */
 export async function findSource(source: string, hub: HubOptions): Promise<string> {

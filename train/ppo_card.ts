@@ -43,17 +43,16 @@ export function ppoCard(facts: PpoCardFacts): string {
     title: `${basename(baseModel.replace(/@.*$/, ""))}, trained by PPO`,
     summary:
       `${baseModel} after ${steps} steps of RLHF with PPO by KL Guard: ${episodes} responses were sampled, ` +
-      `scored by the reward ${
-        withoutQuery(reward)
-      }, and learned from while the policy was kept near where it began.`,
-    baseModel: config.model,
+      `scored by the reward ${reward}, and learned from while the policy was kept near where it began.`,
+    // A model from the Hub is known by its name and commit, a local one by its path.
+    baseModel: config.model.match(/^(.+)@[0-9a-f]{40}$/)?.[1],
     tags: ["ppo"],
     isAdapter,
     hasValueHead: true,
     training: {
       "base model, and reference": baseModel,
       prompts: config.prompts ? basename(config.prompts) : "the built-in openings of reviews",
-      reward: withoutQuery(reward),
+      reward,
       "steps, responses": `${steps}, ${episodes}`,
       "KL to the reference": `as a term of the ${config.klMode}, ${klGoal(config)}`,
       "learning rate": `${config.learningRate}, ${config.lrSchedule}`,
@@ -61,17 +60,10 @@ export function ppoCard(facts: PpoCardFacts): string {
     },
     figures: figures(facts),
     settings: {
-      ...Object.fromEntries(settings.map(([name, value]) => [name, withoutQuery(value)])),
+      ...Object.fromEntries(settings),
       prompts: basename(config.prompts),
     },
   });
-}
-
-/** The address of a reward may carry a key, which no card shows. */
-function withoutQuery<T>(value: T): T | string {
-  if (typeof value !== "string" || !/^https?:/.test(value) || !URL.canParse(value)) return value;
-  const { origin, pathname } = new URL(value);
-  return origin + pathname;
 }
 
 function klGoal({ klController, klTarget, klCoef }: TrainConfig): string {

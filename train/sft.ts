@@ -15,6 +15,7 @@ import { findSource } from "./model_source.ts";
 import { programCommand, programHub, reportError } from "./program.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
+import { sftCard } from "./sft_card.ts";
 import { SftTrainer } from "./sft_trainer.ts";
 import {
   type Documents,
@@ -114,8 +115,10 @@ async function main(options: Options): Promise<void> {
       console.log(progressLine({ step, totalSteps, loss, gradNorm, seconds, perStep }));
     }
     if (step % options.evalEvery === 0 || step === totalSteps) {
-      if (validation) console.log(await validate(trainer, validation, length));
-      await model.savePretrained(options.out);
+      const validated = validation && await validate(trainer, validation, length);
+      if (validated) console.log(validated);
+      const figures = { steps: step, tokens: step * perStep, loss, validation: validated };
+      await model.savePretrained(options.out, { card: sftCard({ options, source, ...figures }) });
     }
   }
   console.log(`saved ${options.out}`);

@@ -5,11 +5,12 @@ import type { Evaluation } from "../../train/evaluate.ts";
 import type { PpoMetrics } from "../../train/metrics.ts";
 import { fenced, formatModelCard, type ModelCard, table } from "../../train/model_card.ts";
 import { ppoCard, type PpoCardFacts } from "../../train/ppo_card.ts";
+import { sftCard } from "../../train/sft_card.ts";
 
 const CARD: ModelCard = {
   title: "A model",
   summary: "It is one.",
-  baseModel: `openai-community/gpt2@${"0123456789".repeat(4)}`,
+  baseModel: "openai-community/gpt2",
   tags: ["a: b"],
   isAdapter: false,
   hasValueHead: true,
@@ -31,7 +32,7 @@ Deno.test("formatModelCard() begins with front matter that the Hub reads", () =>
     pipeline_tag: "text-generation",
     tags: ["kl-guard", "rlhf", "a: b"],
   });
-  const { front } = split(formatModelCard({ ...CARD, baseModel: "weights/gpt2", isAdapter: true }));
+  const { front } = split(formatModelCard({ ...CARD, baseModel: undefined, isAdapter: true }));
   assertEquals([front.base_model, front.library_name], [undefined, "peft"]);
 });
 
@@ -53,9 +54,8 @@ Deno.test("table() and fenced() show whatever text there is", () => {
 const FACTS: PpoCardFacts = {
   config: resolveConfig({
     flags: {
-      model: CARD.baseModel,
+      model: `openai-community/gpt2@${"0123456789".repeat(4)}`,
       prompts: "/home/me/films.jsonl",
-      reward: "https://me:secret@reward.example/score?key=secret",
       seed: 5,
     },
   }),
@@ -65,7 +65,7 @@ const FACTS: PpoCardFacts = {
   isAdapter: false,
 };
 
-Deno.test("ppoCard() names base model, data, reward, settings, and nothing that is private", () => {
+Deno.test("ppoCard() names base model, data, reward, settings, and no path of its writer", () => {
   const card = ppoCard(FACTS);
   const { front, text } = split(card);
   assertEquals(front.base_model, "openai-community/gpt2");
@@ -76,9 +76,41 @@ Deno.test("ppoCard() names base model, data, reward, settings, and nothing that 
   const settings = JSON.parse(text.match(/```json\n([\s\S]*?)\n```/)![1]);
   assertEquals(settings.seed, 5);
   assertEquals(settings.prompts, "films.jsonl");
-  assertEquals(settings.reward, "https://reward.example/score");
+  assertEquals(settings.reward, "heuristic");
   assertEquals(settings.out, undefined);
-  assert(!card.includes("secret") && !card.includes("/home/me"));
+  assert(!card.includes("/home/me"));
+});
+
+Deno.test("ppoCard() keeps the path of a local model out of the front matter", () => {
+  const config = { ...FACTS.config, model: "weights/gpt2" };
+  const { front, text } = split(ppoCard({ ...FACTS, config }));
+  assertEquals(front.base_model, undefined);
+  assertStringIncludes(text, "| base model, and reference | weights/gpt2 |");
+});
+
+Deno.test("sftCard() names base model, data, settings and figures", () => {
+  const options = { model: "gpt2", data: "/home/me/train.txt", out: "/home/me/out", seed: 4 };
+  const figures = {
+    steps: 12,
+    tokens: 1536,
+    loss: 2.34567,
+    validation: "validation: 2.5000 nats/token",
+  };
+  const { front, text } = split(sftCard({ options, source: "/cache/gpt2", ...figures }));
+  assertEquals(front.base_model, "gpt2");
+  assertEquals(front.tags, ["kl-guard", "rlhf", "sft"]);
+  assertMatch(text, /^# gpt2, fine-tuned on text\n/);
+  assertStringIncludes(text, "| text | train.txt |");
+  assertStringIncludes(text, "loss 2.346 nats per token in step 12");
+  assertStringIncludes(text, "validation: 2.5000 nats/token");
+  assert(!text.includes("/home/me"));
+  const run = { ...options, model: "runs/a" };
+  const onward = sftCard({ options: run, source: "runs/a/checkpoints/step-000002", ...figures });
+  assertEquals(split(onward).front.base_model, undefined);
+  const local = { ...options, model: "init:weights/small" };
+  const fresh = split(sftCard({ options: local, source: "init:weights/small", ...figures }));
+  assertEquals(fresh.front.base_model, undefined);
+  assertStringIncludes(fresh.text, "random parameters, sizes and tokenizer of weights/small");
 });
 
 Deno.test("ppoCard() shows what came of it", () => {
