@@ -31,6 +31,7 @@ export {
   DeviceLostError,
   type Dtype,
   Gpu,
+  type GpuCounts,
   GpuError,
   GpuMemoryError,
   type GpuOptions,
@@ -38,10 +39,12 @@ export {
   type GpuWatcher,
   type HostArray,
   type Pass,
+  Profiler,
   ShaderError,
   ShapeError,
   type SubmittedPass,
   type Tensor,
+  type TimedDispatch,
 } from "./kernels/runtime/mod.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 
@@ -142,6 +145,7 @@ export {
 } from "./train/callbacks.ts";
 export { type Checkpoint, openCheckpoint } from "./train/checkpoint.ts";
 export { CheckpointError } from "./train/checkpoint_error.ts";
+export { type AdapterPeaks, measurePeaks } from "./train/adapter_peaks.ts";
 export { comparison, type ComparisonOptions } from "./train/comparison.ts";
 export { ConfigError, type SettingName, type TrainConfig } from "./train/config.ts";
 export { type ConfigEntry, type ConfigFile, readConfigFile } from "./train/config_file.ts";
@@ -189,7 +193,15 @@ export {
 export { formatModelCard, type ModelCard } from "./train/model_card.ts";
 export { type MemoryPlan, type PlanInputs, planMemory } from "./train/plan.ts";
 export { ppoCard, type PpoCardFacts } from "./train/ppo_card.ts";
-export { advantagesOf, type PpoRun, type PpoStep, ppoStep, updatePolicy } from "./train/ppo.ts";
+export {
+  advantagesOf,
+  PPO_PHASES,
+  type PpoPhase,
+  type PpoRun,
+  type PpoStep,
+  ppoStep,
+  updatePolicy,
+} from "./train/ppo.ts";
 export {
   PpoTrainer,
   type PpoTrainerOptions,
@@ -238,6 +250,15 @@ export { type Rollout, type RolloutOptions, sampleRollout } from "./train/rollou
 export type { Rows } from "./train/rows.ts";
 export { RunFolderError } from "./train/run_folder.ts";
 export { learningRateAt, type Schedule, type ScheduleKind } from "./train/schedule.ts";
+export {
+  type DispatchProfile,
+  type KernelProfile,
+  kernelProfiles,
+  profileDispatches,
+  profileSteps,
+  type StepOptions,
+  type StepProfile,
+} from "./train/step_profile.ts";
 export {
   adjustScores,
   type ScoreAdjustment,
