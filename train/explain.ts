@@ -89,7 +89,7 @@ async function main(): Promise<void> {
   using resources = new DisposableStack();
   const run = await openRun(gpu, resources, config, { hub, say: hub.say });
   say(`policy ${config.model || "weights/review-gpt2"} on ${gpu.description}`);
-  say("B responses, Q columns of prompts, R of responses; a column is a token, · a space");
+  say("B responses, Q columns of prompts, R of responses; a column is a token, · its space");
   for (let step = 0; step < after; step++) {
     await ppoStep(run, texts, { step, learningRate: config.learningRate });
   }

@@ -1,11 +1,11 @@
 /** Sections of an explanation as lines for a terminal. */
 
-import { digits, type ExplainedSection, type ExplainedTensor } from "./explain_step.ts";
+import { digits, type ExplainedSection, type ExplainedTensor } from "./explain_tensors.ts";
 
 /** Columns side by side, and how wide they are, in characters. */
 const COLUMNS = 8;
 const WIDTH = 10;
-const LABEL = 14;
+const LABEL = 22;
 
 /** A section with its number: formulas with their sources, tables, notes. */
 export function sectionLines(section: ExplainedSection, number: number): string[] {
@@ -22,11 +22,11 @@ export function sectionLines(section: ExplainedSection, number: number): string[
 }
 
 /** Name, shape and meaning, then a row for each response, under its tokens; long rows are broken. */
-function tensorLines({ name, shape, doc, rows, columns }: ExplainedTensor): string[] {
+function tensorLines({ name, shape, doc, of, rows, columns }: ExplainedTensor): string[] {
   const lines = [`   ${name} ${shape}: ${doc}`];
   let shown = ""; // columns that stand above already
   for (const [b, row] of rows.entries()) {
-    const label = `   ${name}[${b}]`.slice(0, LABEL).padEnd(LABEL);
+    const label = `     ${of} ${b}`.padEnd(LABEL);
     for (let from = 0; from < row.length; from += COLUMNS) {
       const part = <T>(cells: readonly T[]) => cells.slice(from, from + COLUMNS);
       const head = part(columns[b]).map((text) => cell(visible(text))).join("");
@@ -40,7 +40,7 @@ function tensorLines({ name, shape, doc, rows, columns }: ExplainedTensor): stri
 
 /** A token with its spaces and line ends visible, cut where it is too long. */
 function visible(text: string): string {
-  const shown = JSON.stringify(text).slice(1, -1).replaceAll(" ", "·");
+  const shown = JSON.stringify(text).slice(1, -1).replace(/^ /, "·");
   return shown.length < WIDTH ? shown : `${shown.slice(0, WIDTH - 2)}…`;
 }
 
