@@ -6,8 +6,16 @@
 import type { SubmittedPass } from "../kernels/runtime/mod.ts";
 import type { SentinelOptions } from "./sentinel.ts";
 
-/** The wait that begins; undefined when it has ended. */
-export type SentinelMessage = (SentinelOptions & { passes: readonly SubmittedPass[] }) | undefined;
+/** What the worker is told: how to watch, that a wait begins, that it ends. */
+export type SentinelMessage =
+  | { options: SentinelOptions }
+  | {
+    /** Passes that were submitted since the worker was told of the last. */
+    begins: readonly SubmittedPass[];
+    /** Whether those before have run. */
+    isAnother: boolean;
+  }
+  | "ends";
 
 const SIGNALS: readonly Deno.Signal[] = Deno.build.os === "windows"
   ? ["SIGINT", "SIGBREAK"]
@@ -37,13 +45,21 @@ function watch(program: Pick<Worker, "postMessage" | "onmessage">): void {
   for (const { signal, heard } of listeners) Deno.addSignalListener(signal, heard);
 
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let options: SentinelOptions = { gpuTimeout: 0, advice: "" };
+  let passes: SubmittedPass[] = [];
   program.onmessage = ({ data }: MessageEvent<SentinelMessage>) => {
     clearTimeout(timer);
-    if (data) timer = setTimeout(() => giveUp(data), 1000 * data.gpuTimeout);
+    if (data === "ends") return;
+    if ("options" in data) {
+      options = data.options;
+    } else {
+      passes = data.isAnother ? [...data.begins] : [...passes, ...data.begins];
+      timer = setTimeout(() => giveUp(options, passes), 1000 * options.gpuTimeout);
+    }
   };
 }
 
-function giveUp({ gpuTimeout, passes, advice }: NonNullable<SentinelMessage>): void {
+function giveUp({ gpuTimeout, advice }: SentinelOptions, passes: readonly SubmittedPass[]): void {
   console.error(
     `error: The GPU has not answered for ${gpuTimeout} s; it was given ${show(passes)}; ${advice}`,
   );

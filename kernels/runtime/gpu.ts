@@ -34,7 +34,10 @@ export interface GpuOptions {
  * Deno blocks the thread while it waits: a watcher that is to act in that time must do it on another.
  */
 export interface GpuWatcher {
-  /** The host may wait for these passes, oldest first: all that were submitted since the last read. */
+  /**
+   * The host may wait for these passes, oldest first: all that were submitted since the last read, or the newest of
+   * many. As long as it is the same array, passes are only added to it.
+   */
   waitBegins(passes: readonly SubmittedPass[]): void;
   /** The host goes on. */
   waitEnds(): void;
@@ -245,7 +248,9 @@ export class Gpu implements Disposable {
 
   /** Runs recorded commands; {@linkcode Pass.submit} calls it. */
   submit(commands: GPUCommandBuffer, pass: SubmittedPass): void {
-    if (this.#unfinished.length === WATCHED_PASSES) this.#unfinished.shift();
+    if (this.#unfinished.length === WATCHED_PASSES) {
+      this.#unfinished = this.#unfinished.slice(WATCHED_PASSES / 2);
+    }
     this.#unfinished.push(pass);
     this.watcher?.waitBegins(this.#unfinished); // a driver may wait for the pass before
     this.device.queue.submit([commands]);
