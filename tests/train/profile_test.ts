@@ -3,7 +3,10 @@ import type { TimedDispatch } from "../../kernels/runtime/mod.ts";
 import { PPO_PHASES } from "../../train/ppo.ts";
 import { chromeTrace, kernelTable, stepTable } from "../../train/profile_report.ts";
 import { kernelProfiles, profileDispatches, profileSteps } from "../../train/step_profile.ts";
+import { withFolder } from "../helpers/folder.ts";
+import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
+import { runProgram } from "../helpers/program.ts";
 import { randomRun } from "../helpers/random_run.ts";
 
 const WORKLOAD = {
@@ -159,3 +162,33 @@ Deno.test("chromeTrace() gives microseconds, phases and kernels on a track each"
     [[1, { name: "phases" }], [2, { name: "GPU" }]],
   );
 });
+
+Deno.test("profile prints JSON and writes a trace", () =>
+  withFolder(async (folder) => {
+    const trace = `${folder}/trace.json`;
+    const sizes = ["--batch-size", "2", "--mini-batch-size", "2", "--epochs", "1"];
+    const given = [
+      "--model",
+      GPT2,
+      "--reward",
+      "heuristic",
+      "--max-new-tokens",
+      "2",
+      "--steps",
+      "1",
+    ];
+    const { code, stdout, stderr } = await runProgram("profile", [
+      ...given,
+      ...sizes,
+      "--json",
+      "--trace",
+      trace,
+    ]);
+    assertEquals([code, stderr], [0, ""]);
+    const { adapter, step, kernels } = JSON.parse(stdout);
+    assert(adapter.flopsPerSecond > 0 && adapter.bytesPerSecond > 0, stdout);
+    assertEquals(step.steps, 1);
+    const calls = kernels.reduce((sum: number, one: { calls: number }) => sum + one.calls, 0);
+    const { traceEvents } = JSON.parse(await Deno.readTextFile(trace));
+    assertEquals(traceEvents.length, 2 + PPO_PHASES.length + calls);
+  }));
