@@ -3,6 +3,9 @@ import { ConfigError } from "../../train/config.ts";
 import { parseConfigFile } from "../../train/config_file.ts";
 import { resolveConfig } from "../../train/config_resolve.ts";
 import { fromTrlConfig, isTrlConfig, translateTrl } from "../../train/trl_config.ts";
+import { withFolder } from "../helpers/folder.ts";
+import { GPT2 } from "../helpers/goldens.ts";
+import { assertRefused, runProgram } from "../helpers/program.ts";
 
 function parse(text: string, path = "trl.yaml") {
   return parseConfigFile(new TextEncoder().encode(text), path);
@@ -180,3 +183,29 @@ Deno.test("translateTrl() leaves a config file of this project as it is", () => 
   assertEquals(translateTrl(file, () => assert(false)), file);
   assert(!isTrlConfig(["seed", "temperature", "gamma"]));
 });
+
+Deno.test("train --config reads a TRL config, and refuses what it cannot mean", () =>
+  withFolder(async (folder) => {
+    const config = `${folder}/trl.json`;
+    const train = async (record: Record<string, unknown>) => {
+      await Deno.writeTextFile(config, JSON.stringify(record));
+      const sizes = ["--model", GPT2, "--eval-responses", "0", "--out", `${folder}/run`];
+      return await runProgram("train", ["--config", config, ...sizes]);
+    };
+    assertRefused(
+      await train({ lam: 0.9, whiten_rewards: true }),
+      /Cannot use whiten_rewards true/,
+    );
+
+    const { code, stderr } = await train({
+      num_ppo_epochs: 1,
+      per_device_train_batch_size: 2,
+      total_episodes: 2,
+      response_length: 4,
+      kl_coef: 0.3,
+    });
+    assertEquals(code, 0, stderr);
+    assertStringIncludes(stderr, "trl.json is a PPOConfig of TRL, which means here:\n");
+    const saved = JSON.parse(await Deno.readTextFile(`${folder}/run/config.json`));
+    assertEquals([saved.klCoef, saved.klMode, saved.steps, saved.batchSize], [0.3, "reward", 1, 2]);
+  }));
