@@ -26,7 +26,7 @@ import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { trainThroughLoss } from "./recovery.ts";
 import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { writeReport } from "./report_page.ts";
-import { RunFolder } from "./run_folder.ts";
+import { bestCheckpoint, RunFolder } from "./run_folder.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -47,7 +47,8 @@ async function main(): Promise<void> {
   if (!goesOn) await RunFolder.checkFree(given.out);
   const heldOut = given.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   const limits = await adapterLimits();
-  const inputs = await planInputs(given, [...prompts, ...heldOut], { limits, hub });
+  const planned = { ...given, specialTokens };
+  const inputs = await planInputs(planned, [...prompts, ...heldOut], { limits, hub });
   await expectFit(given.model || "weights/review-gpt2", inputs); // before anything is downloaded
   const model = given.model && (await findModel(given.model, hub)).name;
   const config = { ...given, specialTokens, model }; // a branch on the Hub moves, the run's model does not
@@ -139,6 +140,8 @@ async function main(): Promise<void> {
   }
   await writeReport(folder.path);
   say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
+  const best = await bestCheckpoint(folder.path);
+  if (best) say(`best checkpoint by ${config.bestMetric}: ${best}`);
 }
 
 /** After a reward has failed: saves the steps that were taken, and says how to go on with them. */
