@@ -239,7 +239,7 @@ type Defaults = Omit<TrainConfig, "klHorizon" | "out">;
 
 const COMMON = {
   model: "",
-  reward: "heuristic",
+  reward: "sentiment",
   positiveFactor: 2,
   negativeFactor: -0.5,
   positiveLabel: "",
@@ -325,16 +325,16 @@ export const classicalDefaults: Defaults = {
  */
 export const embeddedDefaults: Defaults = {
   ...COMMON,
-  reward: "sentiment",
   judge: "judge",
-  steps: 100,
-  batchSize: 32,
-  miniBatchSize: 32,
-  learningRate: 1e-4,
+  steps: 75,
+  batchSize: 64,
+  miniBatchSize: 64,
+  epochs: 2,
+  learningRate: 2e-4,
   lrSchedule: "linear",
-  klCoef: 0.4,
-  klTarget: 0.08,
-  klMin: 0.25,
+  klCoef: 0.25,
+  klTarget: 0.1,
+  klMin: 0.1,
   maxNewTokens: 24,
   sampleEvery: 10,
   evalResponses: 480,

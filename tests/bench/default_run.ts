@@ -4,7 +4,7 @@
  *     deno run --allow-read --allow-env tests/bench/default_run.ts [seeds, such as 1,2,3,4,5] [setting=value ...]
  *
  * A setting is one of `deno task train --help` in camelCase, such as `klTarget=0.05`. Prints one row of a table for each
- * seed: 240 responses to held-out prompts before and after, and the exact KL over the last twenty steps.
+ * seed: 480 responses to held-out prompts before and after, and the exact KL over the last twenty steps.
  */
 import { judgedRise, riseInStandardErrors } from "../../train/evaluate.ts";
 import { PpoTrainer } from "../../train/ppo_trainer.ts";
@@ -25,7 +25,7 @@ console.log("|" + " --- |".repeat(11));
 for (const seed of seeds.split(",").map(Number)) {
   const started = performance.now();
   using trainer = await PpoTrainer.create({ ...settings, seed });
-  const responses = 240;
+  const responses = 480;
   const before = await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
   const kl: number[] = [];
   await trainer.train({
