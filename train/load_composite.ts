@@ -7,6 +7,7 @@ import { LengthReward } from "../reward/length.ts";
 import { MissingEndPenalty } from "../reward/missing_end.ts";
 import { PatternReward } from "../reward/pattern.ts";
 import type { Reward } from "../reward/reward.ts";
+import { hideSecret } from "../weights/secrets.ts";
 import { readConfigFile } from "./config_file.ts";
 import { ConfigError } from "./config.ts";
 
@@ -110,7 +111,7 @@ export async function loadComposite(
   using loaded = new DisposableStack(); // freed here if a later part cannot be loaded
   const parts: RewardPart[] = [];
   for (const [p, { reward: kind, name, weight = 1, ...options }] of file.parts.entries()) {
-    const where = `part ${p + 1} (${kind}), `;
+    const where = `part ${p + 1} (${hideSecret(kind)}), `;
     const make = MAKERS.get(kind) ?? (isHttpUrl(kind) ? askingAt(kind) : undefined);
     let reward: Reward;
     if (make) {

@@ -18,8 +18,8 @@ export function output(json: boolean): Output {
     : { say: (line) => console.log(printable(line)), json: nothing };
 }
 
-/** Without the control characters, but for line ends, with which a stranger's text could steer a terminal. */
-function printable(text: string): string {
+/** A text without the control characters, but for line ends, with which a stranger's text could steer a terminal. */
+export function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n]/gu, "\ufffd");
 }
 

@@ -219,3 +219,15 @@ Deno.test("HttpReward refuses URLs and options that cannot be", () => {
     assertThrows(() => new HttpReward("http://a/", options), RangeError, "Cannot use ");
   }
 });
+
+Deno.test("HttpReward does not read an answer that has no end", () =>
+  withService([
+    () => {
+      const piece = new Uint8Array(2 ** 20).fill(0x20);
+      return new Response(new ReadableStream({ pull: (stream) => stream.enqueue(piece) }));
+    },
+  ], async (url, requests) => {
+    const score = () => new HttpReward(url, QUICK).score(SAMPLES);
+    await assertRejects(score, RewardError, "its answer is longer than 16777216 bytes");
+    assertEquals(requests.length, 1); // another try would not end either
+  }));

@@ -143,6 +143,10 @@ Deno.test("train goes on with the heuristic where a classifier is broken, and sa
   }));
 
 const REFUSED: Record<string, [reward: string, says: RegExp]> = {
+  "a URL with a password": [
+    "https://me:hunter2@scores.example/s",
+    /reward "https:\/\/…@scores\.example\/s" \(flag --reward\): it must be .*\.toml/,
+  ],
   "a folder that is not there": ["./none", /^error: Cannot open the model folder \.\/none: /],
   "a module that is not there": ["none.ts", /^error: Cannot load the reward none\.ts: /],
   "a file of parts that is not there": [
