@@ -144,7 +144,7 @@ Deno.test("broken prompts are read or refused", () =>
 const TEMPLATE =
   '{% for m in messages if m.role == "user" %}{{ m.content | upper }}{% endfor %}{{ title | default("it") }} {{ prompt[:8] }}';
 
-Deno.test("broken templates are compiled or refused, and render or fail", async () => {
+Deno.test("broken templates are compiled or refused, and render or fail", () => {
   const rng = new Rng(4, "templates");
   const record = JSON.parse(RECORDS.split("\n")[2]!);
   const source = () => new TextDecoder().decode(mutateBytes(bytesOf(TEMPLATE), rng).slice(0, 2000));
