@@ -333,7 +333,7 @@ export const embeddedDefaults: Defaults = {
   learningRate: 2e-4,
   lrSchedule: "linear",
   klCoef: 0.25,
-  klTarget: 0.1,
+  klTarget: 0.12,
   klMin: 0.1,
   maxNewTokens: 24,
   sampleEvery: 10,
