@@ -55,7 +55,7 @@ const SHAPE = {
     kind: "text",
   }),
   prompts: text(
-    "file of prompts, one a line, or JSONL of `prompt` or chat `messages`; empty for the built-in set",
+    "file of prompts: lines, or JSONL of `prompt` or `messages`; empty for the built-in set",
   ),
   template: text("Jinja template that makes a prompt of a JSONL record"),
   specialTokens: boolean(

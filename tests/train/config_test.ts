@@ -18,7 +18,7 @@ function toml(text: string) {
 Deno.test("resolveConfig() without any source gives the embedded defaults", () => {
   assertEquals(resolveConfig({ now }), {
     ...embeddedDefaults,
-    klHorizon: 1600,
+    klHorizon: 3200,
     out: "runs/2026-11-22-16-41-30",
   });
 });
@@ -56,13 +56,13 @@ Deno.test("resolveConfig() lets flags win over environment, file and defaults", 
     now,
   };
   const { steps, seed, epochs, batchSize } = resolveConfig(sources);
-  assertEquals([steps, seed, epochs, batchSize], [3, 2, 1, 32]);
+  assertEquals([steps, seed, epochs, batchSize], [3, 2, 1, 64]);
 });
 
 Deno.test("resolveConfig() takes the model of any source to choose the defaults", () => {
   assertEquals(resolveConfig({ file: toml('model = "m"') }).batchSize, 2);
   assertEquals(resolveConfig({ env: { KL_GUARD_MODEL: "m" } }).batchSize, 2);
-  assertEquals(resolveConfig({ env: { KL_GUARD_MODEL: "m" }, flags: { model: "" } }).batchSize, 32);
+  assertEquals(resolveConfig({ env: { KL_GUARD_MODEL: "m" }, flags: { model: "" } }).batchSize, 64);
 });
 
 Deno.test("resolveConfig() reads every spelling of a name", () => {
@@ -84,8 +84,8 @@ Deno.test("resolveConfig() reads numbers and truth values out of text", () => {
 Deno.test("resolveConfig() lets a default give way to what is given", () => {
   assertEquals(resolveConfig({ flags: { batchSize: 8 } }).miniBatchSize, 8);
   assertEquals(resolveConfig({ flags: { batchSize: 48 } }).miniBatchSize, 48);
-  assertEquals(resolveConfig({ flags: { batchSize: 64 } }).miniBatchSize, 32);
-  assertEquals(resolveConfig({ flags: { batchSize: 64 } }).klHorizon, 3200);
+  assertEquals(resolveConfig({ flags: { batchSize: 128 } }).miniBatchSize, 64);
+  assertEquals(resolveConfig({ flags: { batchSize: 128 } }).klHorizon, 6400);
   assertEquals(resolveConfig({ flags: { maxLength: 16 } }).maxNewTokens, 15);
   assertEquals(resolveConfig({ flags: { model: "m" } }).maxNewTokens, undefined);
 });
