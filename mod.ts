@@ -126,6 +126,7 @@ export { MissingEndPenalty } from "./reward/missing_end.ts";
 export { PatternReward } from "./reward/pattern.ts";
 export { PreferenceReward } from "./reward/preference.ts";
 export {
+  NonFiniteScoreError,
   type Reward,
   RewardError,
   type Sample,
@@ -162,6 +163,14 @@ export {
   type Evaluation,
   riseInStandardErrors,
 } from "./train/evaluate.ts";
+export { GuardError, type GuardEvent } from "./train/guard_event.ts";
+export {
+  type GuardAction,
+  type GuardRule,
+  type GuardView,
+  type RuleName as GuardRuleName,
+  RULES as GUARD_RULES,
+} from "./train/guard_rules.ts";
 export { type Experience, scoreRollout } from "./train/experience.ts";
 export { gae, type GaeInputs, type GaeOptions } from "./train/gae.ts";
 export {
