@@ -94,7 +94,7 @@ const SHAPE = {
   maxGradNorm: number("norm to which a larger gradient is scaled down; 0 for no limit", { min: 0 }),
 
   freezeLayers: integer(
-    "first blocks that are not trained, and then the embeddings neither; saves memory, 0 for none",
+    "first blocks that are not trained, with the embeddings; saves memory; 0 for none",
     { min: 0 },
   ),
   loraRank: integer("rank of the adapters that are trained in place of the model; 0 for none", {
