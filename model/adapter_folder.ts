@@ -4,8 +4,6 @@ import { join, resolve } from "node:path";
 import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import { holdsAdapters, type ModelFolder, openAdapterFolder } from "../weights/folder.ts";
-import { resolveModelFolder } from "../weights/hub.ts";
-import type { HubOptions } from "../weights/hub_options.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_FILE } from "../weights/weights.ts";
 import { parseAdapterConfig, toPeftConfig } from "./adapter_config.ts";
@@ -22,13 +20,14 @@ const NAMES: CheckpointNames = { prefix: "base_model.model.transformer.", heads:
  * The folder of the whole model that a folder stands for, and the folders of adapters between the two, in the order
  * in which they were trained: none if the folder itself holds a whole model.
  *
+ * @param find Finds the folder of a model that adapters name.
  * @throws {ModelFolderError} If a folder or file is missing, or the adapters belong to themselves.
  * @throws {HubError} If the model is on the Hub and cannot be had.
  * @throws {ModelConfigError} If adapters have an option that is not implemented.
  */
 export async function findBase(
   path: string,
-  hub?: HubOptions,
+  find: (name: string) => Promise<string>,
 ): Promise<{ base: string; adapters: string[] }> {
   const adapters: string[] = [];
   let base = path;
@@ -36,7 +35,7 @@ export async function findBase(
     adapters.unshift(resolve(base));
     using folder = await openAdapterFolder(base);
     const { baseModel } = parseAdapterConfig(folder.config, join(base, ADAPTER_CONFIG));
-    base = await resolveModelFolder(baseModel, hub);
+    base = await find(baseModel);
     if (!adapters.includes(resolve(base))) continue;
     throw new ModelFolderError(
       `Cannot load ${path}: its adapters belong to ${base}, which is adapters of the same model; ` +

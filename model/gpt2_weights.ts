@@ -1,6 +1,7 @@
 import { join, resolve } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { type ModelFolder, openModelFolder } from "../weights/folder.ts";
+import { resolveModelFolder } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { findBase, mergeAdapters } from "./adapter_folder.ts";
 import { CausalLM, causalLMParameters } from "./causal_lm.ts";
@@ -69,7 +70,8 @@ export async function loadCausalLM(
   path: string,
   options: LoadOptions = {},
 ): Promise<CausalLM> {
-  const { base, adapters } = await findBase(path, options.hub);
+  const find = (name: string) => resolveModelFolder(name, options.hub);
+  const { base, adapters } = await findBase(path, find);
   const model = await loadWhole(gpu, base, { name: resolve(path), ...options });
   try {
     for (const folder of adapters) await mergeAdapters(model, folder);

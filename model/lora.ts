@@ -49,14 +49,18 @@ export class Adapters {
 
   /**
    * @param specs The parameters of the model without adapters.
-   * @throws {LoraError} If the rank is no whole number above 0, or no layer has the name of a target.
+   * @throws {LoraError} If the rank is no whole number above 0, there are no layers, or none has the name of a target.
    */
   constructor(readonly options: LoraOptions, specs: readonly ParameterSpec[]) {
     const { rank } = options;
     if (!Number.isSafeInteger(rank) || rank < 1) {
       throw new LoraError(`Cannot adapt with rank ${rank}: it must be a whole number above 0`);
     }
-    this.layers = targeted(specs.flatMap(linearLayers), options.targets);
+    const layers = specs.flatMap(linearLayers);
+    if (layers.length === 0) {
+      throw new LoraError("Cannot adapt the model: all of its layers are frozen; freeze fewer");
+    }
+    this.layers = targeted(layers, options.targets);
     this.#byLayer = Map.groupBy(this.layers, ({ layer }) => layer);
   }
 

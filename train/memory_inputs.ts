@@ -1,11 +1,13 @@
 import { join } from "node:path";
 import type { AdapterLimits } from "../kernels/runtime/mod.ts";
+import { findBase } from "../model/adapter_folder.ts";
 import { parseCausalLMConfig } from "../model/causal_lm_config.ts";
 import { parseSequenceClassifierConfig } from "../model/classifier_config.ts";
 import { ModelConfigError } from "../model/config_json.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
 import { ModelFolderError } from "../weights/errors.ts";
 import { readModelConfig } from "../weights/folder.ts";
+import { resolveConfigFolder } from "../weights/hub.ts";
 import { hasModel } from "../weights/hub_files.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import type { TrainConfig } from "./config.ts";
@@ -15,7 +17,7 @@ import { EMBEDDED_POLICY } from "./open_run.ts";
 import type { PlanInputs } from "./plan.ts";
 
 /**
- * What a plan of a run is made from, of a model that may not be on this machine yet: of one on the Hub only
+ * What a plan of a run is made from, of models that may not be on this machine yet: of those on the Hub only
  * `config.json` is downloaded.
  *
  * @param prompts All that the run will respond to.
@@ -28,17 +30,22 @@ export async function planInputs(
   { limits, hub }: { limits: AdapterLimits; hub: HubOptions },
 ): Promise<PlanInputs> {
   const folder = settings.model ? await findConfig(settings.model, hub) : EMBEDDED_POLICY;
+  const { base } = await findBase(folder, (name) => resolveConfigFolder(name, hub));
+  const { reward, judge, specialTokens } = settings;
   const rewards = [];
-  for (const name of await classifiersOf(settings.reward)) {
-    const config = await classifierConfig(await findConfig(name, hub));
-    if (config) rewards.push(config);
+  for (const scorer of [reward, judge]) {
+    if (scorer === "") continue;
+    for (const name of await classifiersOf(scorer)) {
+      const config = await classifierConfig(await findConfig(name, hub));
+      if (config) rewards.push(config);
+    }
   }
   return {
-    model: parseCausalLMConfig(await readModelConfig(folder), join(folder, "config.json")),
+    model: parseCausalLMConfig(await readModelConfig(base), join(base, "config.json")),
     rewards,
     settings,
     limits,
-    promptTokens: await promptTokens(folder, prompts),
+    promptTokens: await promptTokens(base, prompts, { specialTokens }),
   };
 }
 
@@ -57,12 +64,13 @@ async function classifierConfig(folder: string) {
 async function promptTokens(
   folder: string,
   prompts: readonly string[],
+  options: { specialTokens: boolean },
 ): Promise<PlanInputs["promptTokens"]> {
   if (!await hasModel(folder)) {
     const bytes = prompts.map((prompt) => new TextEncoder().encode(prompt).length);
     return { shortest: 1, longest: Math.max(1, ...bytes) };
   }
-  const tokenizer = await readTokenizer(folder);
+  const tokenizer = await readTokenizer(folder, options);
   const lengths = prompts.map((prompt) => Math.max(1, tokenizer.encode(prompt).length));
   return { shortest: Math.min(...lengths), longest: Math.max(...lengths) };
 }

@@ -38,6 +38,19 @@ function shorten(inputs: PlanInputs): Patch[] {
     }));
 }
 
+/** Fewer layers that are trained: no gradients, no moments and no second copy of the others. */
+function freeze({ settings: { freezeLayers }, model: { nLayer } }: PlanInputs): Patch[] {
+  return [0.25, 0.5, 0.75]
+    .map((share) => Math.ceil(share * nLayer))
+    .filter((layers) => layers > freezeLayers && layers < nLayer)
+    .map((layers) => ({ freezeLayers: layers }));
+}
+
+/** Adapters in place of the model. */
+function adapt({ settings: { loraRank } }: PlanInputs): Patch[] {
+  return loraRank === 0 ? [{ loraRank: 8 }] : [];
+}
+
 /** Fewer responses a step, which makes gradients noisier. */
 function sampleFewer({ settings }: PlanInputs): Patch[] {
   const { batchSize, miniBatchSize, gradientAccumulation } = settings;
@@ -55,7 +68,14 @@ function sampleFewer({ settings }: PlanInputs): Patch[] {
 }
 
 /** From the one that costs least to the one that costs most. */
-export const LEVERS: readonly Lever[] = [accumulate, evaluateFewer, shorten, sampleFewer];
+export const LEVERS: readonly Lever[] = [
+  accumulate,
+  evaluateFewer,
+  shorten,
+  freeze,
+  adapt,
+  sampleFewer,
+];
 
 function divisorsOf(n: number): number[] {
   return Array.from({ length: n }, (_, i) => i + 1).filter((divisor) => n % divisor === 0);

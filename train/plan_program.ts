@@ -14,6 +14,7 @@ import { output, programCommand, programHub, reportError, settingVariables } fro
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
+import { translateTrl } from "./trl_config.ts";
 
 if (import.meta.main) await reportError(main);
 
@@ -23,22 +24,27 @@ async function main(): Promise<void> {
       "plan",
       "Say what a training run would take of the GPU's memory. Of a model on the Hub, only its " +
         "configuration is downloaded.",
-    ).option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it"),
+    ).option(
+      "--config <file>",
+      "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
+    ),
   ).addHelpText(
     "after",
     "\nThe exit status is 1 where the run would not fit.\n" +
       "Example:\n  deno task plan --model gpt2-medium --batch-size 8 --memory-budget 8GiB",
   );
   const { config: path, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
-  const file = path === undefined ? undefined : await readConfigFile(path);
+  const file = path === undefined
+    ? undefined
+    : translateTrl(await readConfigFile(path), console.error);
   const settings = resolveConfig({ file, env: settingVariables(), flags });
   const { say, json } = output(settings.json);
   const { evalResponses, memoryBudget } = settings;
   const hub = programHub();
-  const { texts } = await runPrompts(settings, { hub, builtIn: TRAINING_PROMPTS });
+  const { texts, specialTokens } = await runPrompts(settings, { hub, builtIn: TRAINING_PROMPTS });
   const prompts = [...texts, ...evalResponses > 0 ? HELD_OUT_PROMPTS : []];
   const { limits, adapter } = await lookAtAdapter();
-  const inputs = await planInputs(settings, prompts, { limits, hub });
+  const inputs = await planInputs({ ...settings, specialTokens }, prompts, { limits, hub });
   const { plan, problem, remedies } = await checkMemory(inputs);
 
   json({ model: settings.model, ...plan, limits, problem, remedies });

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/asser
 import type { Gpu } from "../../kernels/runtime/mod.ts";
 import type { CausalLM } from "../../model/causal_lm.ts";
 import { loadCausalLM, type LoadOptions } from "../../model/gpt2_weights.ts";
+import { LoraError } from "../../model/lora.ts";
 import { Rng } from "../../train/rng.ts";
 import { SftTrainer } from "../../train/sft_trainer.ts";
 import { withFolder } from "../helpers/folder.ts";
@@ -106,6 +107,11 @@ Deno.test("adapters are above frozen blocks only", () =>
     assertEquals((await model.logprobs({ inputIds, attentionMask })).logprobs, logprobs);
     await train(model, 1, 1e-3);
     assertNotEquals((await model.logprobs({ inputIds, attentionMask })).logprobs, logprobs);
+    await assertRejects(
+      () => load(gpu, GPT2, { frozenBlocks: 3, lora }),
+      LoraError,
+      "freeze fewer",
+    );
   }));
 
 Deno.test("more blocks than the model has cannot be frozen", () =>

@@ -55,11 +55,14 @@ Deno.test("checkMemory() takes the mildest change, and several where one is not 
   const [mild] = (await checkMemory(inputs({ memoryBudget: "7.5MB" }))).remedies;
   assertEquals(mild!.settings, { gradientAccumulation: 2 });
 
-  const [together, ...others] = (await checkMemory(inputs({ memoryBudget: "2.8MB" }))).remedies;
+  const [together, ...others] = (await checkMemory(inputs({ memoryBudget: "1.6MB" }))).remedies;
   assertEquals(others, []);
-  const { batchSize, miniBatchSize, ...shorter } = together!.settings;
-  assertEquals([batchSize, miniBatchSize], [4, 4]);
-  assertEquals(shorter, { maxLength: 8, gradientAccumulation: 4 });
+  assertEquals(together!.settings, {
+    gradientAccumulation: 8,
+    maxLength: 8,
+    freezeLayers: 2,
+    loraRank: 8,
+  });
 });
 
 Deno.test("expectFit() says what a run takes and what to do, in one sentence", async () => {
@@ -70,7 +73,7 @@ Deno.test("expectFit() says what a run takes and what to do, in one sentence", a
     message,
     /^Cannot train tiny: it takes \d+ MiB .* 6 MiB; use one of --gradient-accumulation \d+ \(.*\), /,
   );
-  const hopeless = expectFit("tiny", inputs({ memoryBudget: "1MB" }));
+  const hopeless = expectFit("tiny", inputs({ memoryBudget: "0.7MB" }));
   await assertRejects(
     () => hopeless,
     MemoryPlanError,

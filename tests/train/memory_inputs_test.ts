@@ -18,7 +18,8 @@ Deno.test("planInputs() counts the prompts' tokens by the model's tokenizer", as
   const inputs = await planInputs(settings, PROMPTS, { limits, hub: {} });
   const { n_layer } = await readModelConfig(EMBEDDED_POLICY) as { n_layer: number };
   assertEquals(inputs.model.nLayer, n_layer);
-  assertEquals([inputs.settings, inputs.rewards, inputs.limits], [settings, [], limits]);
+  assertEquals([inputs.settings, inputs.limits], [settings, limits]);
+  assertEquals(inputs.rewards.length, 2); // the embedded classifier, and the judge
   assertEquals(inputs.promptTokens, { shortest: 1, longest: 2 });
 });
 
@@ -35,7 +36,7 @@ Deno.test("planInputs() takes no more of a model on the Hub than config.json", (
 Deno.test("planInputs() finds the classifiers that a reward asks", () =>
   withFolder(async (folder) => {
     const rewardsOf = async (reward: string) => {
-      const settings = resolveConfig({ flags: { model: GPT2, reward } });
+      const settings = resolveConfig({ flags: { model: GPT2, reward, judge: "" } });
       const { rewards } = await planInputs(settings, PROMPTS, { limits, hub: {} });
       return rewards.map(({ labels }) => labels);
     };

@@ -15,7 +15,8 @@ Deno.test("plan shows what a run takes, and whether it fits", async () => {
 });
 
 Deno.test("plan ends with status 1 where a run does not fit, and says which settings to change", async () => {
-  const args = ["--model", GPT2, "--eval-responses", "48", "--memory-budget", "8MB", "--json"];
+  const run = ["--model", GPT2, "--reward", "heuristic", "--eval-responses", "48"];
+  const args = [...run, "--memory-budget", "8MB", "--json"];
   const { code, stdout } = await runProgram("plan", args);
   assertEquals(code, 1);
   const { parameters, parts, peakBytes, problem, remedies } = JSON.parse(stdout);
