@@ -7,6 +7,7 @@ import type { advantagesOf } from "./ppo.ts";
 import { maskedMean } from "./stats.ts";
 import { whiten } from "./whiten.ts";
 
+/** Part 1: token ids, and their padding. */
 export function explainPrompts({ run, rollout }: Shower): ExplainedSection {
   const { inputIds, attentionMask, Q, R, queryLengths } = rollout;
   const { tokenizer } = run.policy;
@@ -30,6 +31,7 @@ export function explainPrompts({ run, rollout }: Shower): ExplainedSection {
   };
 }
 
+/** Part 2: the sampled ids, and the texts they are. */
 export function explainResponses({ run, rollout, tokens }: Shower): ExplainedSection {
   const { inputIds, mask, Q, R, ended, samples } = rollout;
   const rows = inputIds.map((row, b) => row.slice(Q).filter((_, r) => mask[b][r] === 1));
@@ -54,6 +56,7 @@ export function explainResponses({ run, rollout, tokens }: Shower): ExplainedSec
   };
 }
 
+/** Part 3: what the reward says. */
 export function explainScores({ run, rollout }: Shower, scores: number[]): ExplainedSection {
   return {
     title: "The reward scores each text",
@@ -71,6 +74,7 @@ export function explainScores({ run, rollout }: Shower, scores: number[]): Expla
   };
 }
 
+/** Part 4: old log-probabilities, entropy and values. */
 export function explainExperience(
   show: Shower,
   { logprobs, entropy, values }: Experience,
@@ -102,6 +106,7 @@ export function explainExperience(
   };
 }
 
+/** Part 5: the reference, and the KL to it. */
 export function explainKl(
   show: Shower,
   { logprobs, refLogprobs, klFull }: Experience,
@@ -144,6 +149,7 @@ export function explainKl(
 
 type Estimates = ReturnType<typeof advantagesOf>;
 
+/** Part 6: rewards per token. */
 export function explainRewards(
   show: Shower,
   { rewards, klPenalty }: Estimates,
@@ -172,6 +178,7 @@ export function explainRewards(
   };
 }
 
+/** Part 7: advantages and returns. */
 export function explainAdvantages(
   show: Shower,
   { values }: Experience,
@@ -218,6 +225,7 @@ const STATISTICS: readonly [name: string, of: keyof UpdateStats][] = [
   ["grad norm", "gradNorm"],
 ];
 
+/** Part 8: losses, ratios and gradient norms of the optimizer steps. */
 export function explainUpdates(
   { run: { config, controller } }: Shower,
   updates: UpdateStats[],
@@ -267,6 +275,7 @@ export function explainUpdates(
   return section;
 }
 
+/** Part 9: the same tokens after the step. */
 export function explainRatios(
   show: Shower,
   { logprobs }: Experience,
@@ -288,12 +297,13 @@ export function explainRatios(
       show.perToken("klFull", "nats", "to the reference, now", after.klFull),
     ],
     notes: [
-      `${beyond} of ${inside.length} ratios are beyond 1 +- ${clipRange}: clipping stops their ` +
-      "gradient, but other tokens and Adam's momentum may still move them",
+      `${beyond} of ${inside.length} ratios are beyond 1 +- ${clipRange}: clipping stops the ` +
+      "gradient that would take them further, but other tokens and Adam's momentum still move them",
     ],
   };
 }
 
+/** Part 10: the new weight of the KL. */
 export function explainController(
   { run: { config, controller } }: Shower,
   { kl, beta }: { kl: number; beta: number },
