@@ -9,7 +9,10 @@ export class FolderViewer {
 
   /** What is new in `run` since the last call. */
   events({ name, settings, metrics, samples, events }: RunRecord): LiveEvent[] {
-    const isNew = !this.#hasBegun || metrics.length < this.#steps; // fewer: a resumed run was cut back
+    // Fewer steps than before: a resumed run was cut back. The guard does so too, and says it.
+    const isCutBack = metrics.length < this.#steps ||
+      events.slice(this.#guardEvents).some(({ backTo }) => backTo !== undefined);
+    const isNew = !this.#hasBegun || isCutBack;
     if (isNew) [this.#steps, this.#guardEvents] = [0, 0];
     const newSteps = metrics.slice(this.#steps);
     const newEvents = events.slice(this.#guardEvents);

@@ -15,6 +15,9 @@ export function csvLogger(path: string): TrainerCallback {
     async onTrainBegin(trainer) {
       columns = await cutCsv(path, trainer.steps);
     },
+    async onRollback(trainer) {
+      columns = await cutCsv(path, trainer.steps);
+    },
     async onStepEnd(_, { metrics }) {
       const values = metrics as Record<string, number>;
       if (!columns) {

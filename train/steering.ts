@@ -110,7 +110,7 @@ export function steering(
     name: "steering",
     state: () => steered,
     restore(state) {
-      steered = state as Steered;
+      steered = { ...state as Steered, ...steered }; // what was set since then outlives a rollback
     },
     onTrainBegin(trainer, { steps }) {
       totalSteps = trainer.steps + steps;
@@ -126,6 +126,9 @@ export function steering(
       page.push({ type: "samples", samples: samples.slice(0, SHOWN_SAMPLES) });
       show(trainer);
       await followAll(trainer);
+    },
+    onGuardEvent(_, { step, message }) {
+      page.push({ type: "guard", step, message });
     },
     onCheckpoint(trainer, folder) {
       checkpoint = folder;

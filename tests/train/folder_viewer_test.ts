@@ -39,3 +39,13 @@ Deno.test("FolderViewer begins again where a resumed run was cut back", () => {
   const types = viewer.events(run(1, 0)).map(({ type }) => type);
   assertEquals(types, ["run", "step", "samples", "state"]);
 });
+
+Deno.test("FolderViewer begins again where the guard went back, however far the run has come since", () => {
+  const viewer = new FolderViewer();
+  viewer.events(run(2, 1));
+  const back = run(3, 2);
+  back.events[1].backTo = 1;
+  const types = viewer.events(back).map(({ type }) => type);
+  assertEquals(types, ["run", "step", "step", "step", "guard", "guard", "samples", "state"]);
+  assertEquals(viewer.events(back), []);
+});

@@ -34,16 +34,26 @@ function element(tag, text, className = "") {
   return made;
 }
 
+/** Null where the reward gave nothing finite. */
+function shownScore(score) {
+  return score === null ? "–" : Number(score.toPrecision(4));
+}
+
+function clearGuard() {
+  byId("guard").replaceChildren(
+    element("li", "Nothing happened that the guard watches for.", "muted"),
+  );
+}
+
 const handlers = {
   reset() {
     run = { name: "", settings: {}, metrics: [] };
     byId("answers").replaceChildren();
-    byId("guard").replaceChildren(
-      element("li", "Nothing happened that the guard watches for.", "muted"),
-    );
+    clearGuard();
   },
   run({ name, settings, steerable }) {
     run = { name, settings, metrics: [] };
+    clearGuard();
     byId("name").textContent = name;
     document.title = `KL Guard: ${name}`;
     byId("steer").hidden = !steerable;
@@ -55,6 +65,7 @@ const handlers = {
     drawSoon();
   },
   step({ metrics }) {
+    run.metrics = run.metrics.filter(({ step }) => step < metrics.step); // after a rollback
     run.metrics.push(metrics);
     drawSoon();
   },
@@ -62,7 +73,7 @@ const handlers = {
     byId("samples").replaceChildren(...samples.map((sample) => {
       const box = element("div", "", "response");
       box.append(
-        element("div", `score ${Number(sample.score.toPrecision(4))}`, "muted"),
+        element("div", `score ${shownScore(sample.score)}`, "muted"),
         element("span", sample.prompt, "muted"),
         element("span", sample.response),
       );
