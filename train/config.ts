@@ -144,7 +144,7 @@ const SHAPE = {
   }),
 
   guard: boolean("watch the run, and act where it goes wrong"),
-  guardActions: actions("what rules of the guard do in place of their defaults: rule=action, ..."),
+  guardActions: actions("what the guard does in place of a default: rule=action, with commas between"),
   guardWindow: integer("newest responses that the guard compares with the reference's own", {
     min: 2,
   }),
@@ -293,7 +293,7 @@ const COMMON = {
   guardRollbacks: 3,
   guardKlFactor: 2,
   guardFirstRatio: 1e-3,
-  guardRatio: 2,
+  guardRatio: 10, // ratio_threshold of TRL 0.11
   guardEntropy: 0.5,
   guardDistinct: 0.5,
   guardRepetition: 0.25,
