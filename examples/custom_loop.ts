@@ -15,6 +15,7 @@ using trainer = await PpoTrainer.create({
   steps: epochs * batches.length, // where the learning rate's schedule ends
   batchSize: 4,
   miniBatchSize: 2,
+  learningRate: 2e-5, // the default is for batches of many more
 });
 for (let epoch = 1; epoch <= epochs; epoch++) {
   for (const prompts of batches) {
