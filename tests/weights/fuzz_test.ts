@@ -17,7 +17,7 @@ const HEADER_END = 8 + Number(new DataView(GOLDEN.buffer).getBigUint64(0, true))
 const HEADER = new TextDecoder().decode(GOLDEN.subarray(8, HEADER_END));
 
 /** Longest that reading one small broken file may take, in ms; a loaded machine has stopped for seconds. */
-const PATIENCE = 10_000;
+const PATIENCE = 60_000;
 
 /** Runs `read` and returns its typed error, if it has one; fails on any other error. */
 function refusal(read: () => void, file: string): SafetensorsError | undefined {
@@ -79,7 +79,7 @@ Deno.test("parseSafetensorsHeader() reads or refuses any bytes", () => {
 Deno.test("parseSafetensorsHeader() reads or refuses any JSON, and names the tensor at fault", () => {
   const rng = new Rng(2, "json");
   const names = Object.keys(JSON.parse(HEADER));
-  for (let i = 0; i < 3000; i++) {
+  for (let i = 0; i < 1500; i++) {
     refusal(() => parse(startOf(mutateJson(HEADER, rng))), "m.safetensors");
     const name = names[1 + rng.int(names.length - 1)];
     const error = refusal(
