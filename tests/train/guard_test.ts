@@ -275,6 +275,29 @@ Deno.test("of a sound model there is no evidence against padding, nor of chance"
     assert(evidence.padding < 1e-4, `${evidence.padding}`); // other shapes round differently
   }));
 
+Deno.test("a ratio that is not 1 at first is reported with its likely cause", () =>
+  withGpu(async (gpu) => {
+    using trainer = await PpoTrainer.create({ ...SANE, gpu });
+    const { policy, rng } = trainer.run;
+    assertEquals((await trainer.trainStep(PROMPTS)).metrics["guard/first_ratio"], 0);
+
+    // Between the look at the old log-probabilities and the update, the parameters shrink.
+    const [chunk] = policy.values.chunks;
+    const shrunk = (await gpu.read(chunk)).map((x) => x * 0.8);
+    const shuffle = rng.shuffle.bind(rng);
+    rng.shuffle = (rows) => {
+      gpu.write(chunk, shrunk);
+      return shuffle(rows);
+    };
+    const { events, metrics } = await trainer.trainStep(PROMPTS);
+    assertEquals(events.map(({ rule, action }) => [rule, action]), [["first_ratio", "warn"]]);
+    assert(metrics["guard/first_ratio"] > 0.01);
+    assertMatch(
+      events[0].message,
+      /^before the policy has moved, .* by up to \S+ nats, the limit is 0.001; it looks like/,
+    );
+  }));
+
 /** Trains in a run folder to the end, or until after step `until` has been taken the second time. */
 async function trainIn(
   gpu: Gpu,
