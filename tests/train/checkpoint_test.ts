@@ -170,7 +170,7 @@ Deno.test("resume() refuses another reference, reward and other prompts, and fin
         `the model ${folder}/changed is not the one that the run began with; give the folder`,
       );
       const reward = { name: "other", score: () => [0, 0] };
-      const says = "the run was rewarded by heuristic, and now by other";
+      const says = "the run was rewarded by sentiment, and now by other";
       await assertRejects(() => resume({ reward }), CheckpointError, says);
 
       await copyGpt2(`${folder}/moved`);
