@@ -2,7 +2,10 @@
 import { Gpu, kernel } from "../../kernels/runtime/mod.ts";
 import { Sentinel } from "../../train/sentinel.ts";
 
-/** Takes seconds on any processor: every turn needs the one before. */
+/**
+ * Takes seconds on a processor: every turn needs the one before. Many workgroups, since old llvmpipe ends an
+ * invocation after 65,535 turns.
+ */
 const spin = kernel({
   label: "spin",
   code: `
@@ -29,10 +32,11 @@ await new Promise((resolve) => setTimeout(resolve, 500));
 console.log("waiting");
 const pass = gpu.record("hang");
 for (let round = 0; round < rounds; round++) {
-  pass.dispatch(spin, { tensors: { out }, params: { turns: 1_000_000_000 }, workgroups: [1] });
+  const params = { turns: 50_000 };
+  pass.dispatch(spin, { tensors: { out }, params, workgroups: [20_000] });
 }
 pass.submit();
 await gpu.read(out);
-await new Promise((resolve) => setTimeout(resolve)); // what the worker sent meanwhile
+await new Promise((resolve) => setTimeout(resolve, 1000)); // a signal may come late on a fast GPU
 console.log(`done, ${sentinel.stop.aborted ? `stopped with ${sentinel.status}` : "not stopped"}`);
 gpu.free(out);

@@ -35,14 +35,17 @@ async function send(
   }
 }
 
+/** Rounds of work that no GPU gets done within seconds. */
+const ENDLESS = 10_000;
+
 const STOPPING = "stopping after this step, with a checkpoint; once more to leave at once\n";
 
 Deno.test("a GPU that does not answer ends the program, and the kernels are named", async () => {
-  const { signal, stdout, stderr } = await wait({ gpuTimeout: 1, rounds: 100 });
+  const { signal, stdout, stderr } = await wait({ gpuTimeout: 1, rounds: ENDLESS });
   assertEquals([signal, stdout], ["SIGKILL", "waiting\n"]);
   assertEquals(
     stderr,
-    "error: The GPU has not answered for 1 s; it was given hang (100 x spin); take a rest\n",
+    `error: The GPU has not answered for 1 s; it was given hang (${ENDLESS} x spin); take a rest\n`,
   );
 });
 
@@ -54,7 +57,7 @@ Deno.test("a wait within the time does nothing, and one signal asks to stop", as
 
 Deno.test("a second signal ends the program in the midst of a wait", async () => {
   const signals: [number, Deno.Signal][] = [[100, "SIGINT"], [100, "SIGINT"], [1000, "SIGINT"]];
-  const { signal, stdout, stderr } = await wait({ gpuTimeout: 0, rounds: 100 }, signals);
+  const { signal, stdout, stderr } = await wait({ gpuTimeout: 0, rounds: ENDLESS }, signals);
   assertEquals([signal, stdout], ["SIGINT", "waiting\n"]);
   assertEquals(stderr, `SIGINT: ${STOPPING}`); // the second came too soon to be another
 });
