@@ -76,7 +76,7 @@ Deno.test("ppoCard() names base model, data, reward, settings, and no path of it
   const settings = JSON.parse(text.match(/```json\n([\s\S]*?)\n```/)![1]);
   assertEquals(settings.seed, 5);
   assertEquals(settings.prompts, "films.jsonl");
-  assertEquals(settings.reward, "heuristic");
+  assertEquals(settings.reward, "sentiment");
   assertEquals(settings.out, undefined);
   assert(!card.includes("/home/me"));
 });
