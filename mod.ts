@@ -67,6 +67,7 @@ export {
   chatTemplateOf,
 } from "./model/chat_template.ts";
 export { CausalLM, type CausalLMParts } from "./model/causal_lm.ts";
+export type { FrozenDtype } from "./model/half_tensors.ts";
 export { type CausalLMConfig, parseCausalLMConfig } from "./model/causal_lm_config.ts";
 export {
   parseSequenceClassifierConfig,

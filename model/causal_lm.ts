@@ -5,6 +5,7 @@ import { generate, type GenerateOptions, type Generation } from "./generate.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters, isBelow } from "./gpt2.ts";
 import { gptNeoParameters } from "./gpt_neo.ts";
 import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
+import { type FrozenDtype, HalfTensors, keptInHalves } from "./half_tensors.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
 import { Adapters, type LoraOptions } from "./lora.ts";
@@ -38,6 +39,8 @@ export interface CausalLMParts {
   files?: CausalLMFiles;
   /** Parameters of another model, to be used in place of own ones and not to be freed. */
   shared?: FlatTensors | undefined;
+  /** Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them. */
+  halves?: HalfTensors | undefined;
 }
 
 /** The parameters of an architecture, without a value head. */
@@ -54,8 +57,10 @@ export class CausalLM implements Disposable {
   readonly config: CausalLMConfig;
   readonly tokenizer: TextCodec;
   readonly files: CausalLMFiles;
-  /** The parameters by checkpoint name, without the prefix `transformer.`. */
+  /** The parameters by checkpoint name, without the prefix `transformer.`; those in `halves` are not among them. */
   readonly values: FlatTensors | JoinedTensors;
+  /** Matrices that are kept in 16 bits. */
+  readonly halves: HalfTensors | undefined;
   /**
    * Those that training changes: `values`, or what of them is not frozen, or with adapters these and the value head,
    * which then is only here.
@@ -78,7 +83,7 @@ export class CausalLM implements Disposable {
    */
   constructor(readonly gpu: Gpu, parts: CausalLMParts) {
     const { config, tokenizer, train = false, valueHead = false, files = {} } = parts;
-    const { lora, frozenBlocks = 0, shared } = parts;
+    const { lora, frozenBlocks = 0, shared, halves } = parts;
     expectBlocks(frozenBlocks, config);
     this.config = config;
     this.tokenizer = tokenizer;
@@ -86,7 +91,7 @@ export class CausalLM implements Disposable {
     this.frozenBlocks = frozenBlocks;
     this.hasValueHead = valueHead;
     const isFrozen = (name: string) => isBelow(name, frozenBlocks);
-    const trunk = causalLMParameters(config);
+    const trunk = causalLMParameters(config).filter(({ name }) => !halves?.has(name));
     const ofValueHead = valueHead ? valueHeadParameters(config.nEmbd) : [];
     this.adapters = lora && new Adapters(lora, trunk.filter(({ name }) => !isFrozen(name)));
     this.#memory = allocateParameters(gpu, {
@@ -97,17 +102,20 @@ export class CausalLM implements Disposable {
     });
     this.values = this.#memory.values;
     this.trained = this.#memory.trained;
+    this.halves = halves;
     this.grads = train ? this.trained.layout.allocate(gpu, "grads") : undefined;
     this.arena = new Arena(gpu, "activations");
     const head = config.tieWordEmbeddings ? "wte.weight" : "lm_head.weight";
     const dhead = this.grads?.has(head) ? this.grads.get(head) : undefined;
-    this.head = new LmHead(this.arena, this.values.get(head), dhead);
+    this.head = new LmHead(this.arena, (halves?.has(head) ? halves : this.values).get(head), dhead);
   }
 
   /** What the layers need to record themselves into `pass`. */
   context(pass: Pass): LayerContext {
-    const { values, trained, grads, arena, adapters } = this;
-    return { pass, values: adapters ? eitherOf(trained, values) : values, grads, arena, adapters };
+    const { values, trained, halves, grads, arena, adapters } = this;
+    const others = adapters ? trained : halves?.expandedIn(pass, arena);
+    const all = others ? eitherOf(others, values) : values;
+    return { pass, values: all, halves, grads, arena, adapters };
   }
 
   /**
@@ -115,14 +123,18 @@ export class CausalLM implements Disposable {
    *
    * It uses those of this model's parameters that training does not change, so it lasts no longer than this one; the
    * others it has for itself.
+   *
+   * @param dtype How it keeps its own matrices.
    */
-  reference(): CausalLM {
+  reference({ dtype = "f32" }: { dtype?: FrozenDtype } = {}): CausalLM {
     const { gpu, config, tokenizer, files, values } = this;
     const shared = this.#memory.fixed;
-    const reference = new CausalLM(gpu, { config, tokenizer, files, shared });
+    const own = causalLMParameters(config).filter(({ name }) => !shared?.has(name));
+    const halves = dtype === "f16" ? HalfTensors.of(gpu, values, own) : undefined;
+    const reference = new CausalLM(gpu, { config, tokenizer, files, shared, halves });
     const pass = gpu.record("reference");
-    for (const { name } of reference.layout.specs) {
-      if (!shared?.has(name)) pass.copy(values.get(name), reference.values.get(name));
+    for (const { name } of own) {
+      if (!halves?.has(name)) pass.copy(values.get(name), reference.values.get(name));
     }
     pass.submit();
     return reference;
@@ -234,12 +246,14 @@ export class CausalLM implements Disposable {
    * The folder appears whole or not at all; files of other names that are in it already are kept.
    *
    * @throws {SafetensorsError} If a number is too large for the dtype.
+   * @throws {TypeError} If the model keeps matrices in 16 bits, which are only good for computing.
    */
   savePretrained(
     folder: string,
     { merged = false, ...options }: SaveOptions & { merged?: boolean } = {},
   ): Promise<void> {
     const { adapters } = this;
+    if (this.halves) throw keptInHalves();
     if (adapters && !merged) return saveAdapters(this, adapters, folder, options);
     return saveCausalLM(this, folder, options);
   }
@@ -247,6 +261,7 @@ export class CausalLM implements Disposable {
   /** Frees the model's memory. */
   [Symbol.dispose](): void {
     for (const tensors of this.#memory.owned) tensors.free(this.gpu);
+    this.halves?.free(this.gpu);
     this.grads?.free(this.gpu);
     this.arena[Symbol.dispose]();
   }

@@ -1,4 +1,5 @@
 import { embeddingBackward, embeddingForward, groupRows } from "../kernels/embedding.ts";
+import { halfEmbedding } from "../kernels/half.ts";
 import type { Arena, Tensor } from "../kernels/runtime/mod.ts";
 import { gradsOf, type LayerContext } from "./layers.ts";
 import type { TokenBatch } from "./token_batch.ts";
@@ -13,12 +14,18 @@ export interface EmbeddingTables {
 
 /** The embedding of each token plus that of its position: (N, C), in the arena's slot `embedded`. */
 export function embed(
-  { pass, values, arena }: LayerContext,
+  { pass, values, halves, arena }: LayerContext,
   tables: EmbeddingTables,
   { ids, positions }: { ids: Tensor<"u32">; positions: Tensor<"u32"> },
 ): Tensor {
-  const wte = values.get(`${tables.tokens}.weight`);
-  const wpe = values.get(`${tables.positions}.weight`);
+  const [tokens, places] = [`${tables.tokens}.weight`, `${tables.positions}.weight`];
+  if (halves?.has(tokens)) { // no table is expanded for the few rows of it
+    const [wte, wpe] = [halves.get(tokens), halves.get(places)];
+    const out = arena.take("embedded", [ids.size, wte.shape[1]]);
+    halfEmbedding(pass, { ids, positions, wte, wpe, out });
+    return out;
+  }
+  const [wte, wpe] = [values.get(tokens), values.get(places)];
   const out = arena.take("embedded", [ids.size, wte.columnCount]);
   embeddingForward(pass, { ids, positions, wte, wpe, out });
   return out;

@@ -8,6 +8,7 @@ import {
 } from "../kernels/layer_norm.ts";
 import { geluForward, type GeluKind } from "../kernels/gelu.ts";
 import { matmul } from "../kernels/matmul.ts";
+import type { HalfTensors } from "./half_tensors.ts";
 import type { Adapters } from "./lora.ts";
 import type { NamedTensors } from "./params.ts";
 
@@ -18,6 +19,8 @@ export interface LayerContext {
   values: NamedTensors;
   /** Gradients of those parameters that are trained, added to by backward passes; absent in a frozen model. */
   grads?: NamedTensors | undefined;
+  /** Those parameters that are kept in 16 bits, which `values` has in 32; absent where none is. */
+  halves?: HalfTensors | undefined;
   /** What is added to linear layers, where the model is trained through adapters. */
   adapters?: Adapters | undefined;
   /** Gives the activation slots. */

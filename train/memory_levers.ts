@@ -24,6 +24,11 @@ function evaluateFewer({ settings: { batchSize, evalResponses } }: PlanInputs): 
   return batchSize < evalResponses ? [{ evalResponses: batchSize }] : [];
 }
 
+/** A reference and rewards whose matrices are rounded, which changes the KL in its sixth decimal. */
+function halve({ settings: { referenceDtype } }: PlanInputs): Patch[] {
+  return referenceDtype === "f32" ? [{ referenceDtype: "f16" }] : [];
+}
+
 /** Shorter rows, as long as there is room for a response. */
 function shorten(inputs: PlanInputs): Patch[] {
   const { settings, promptTokens } = inputs;
@@ -71,6 +76,7 @@ function sampleFewer({ settings }: PlanInputs): Patch[] {
 export const LEVERS: readonly Lever[] = [
   accumulate,
   evaluateFewer,
+  halve,
   shorten,
   freeze,
   adapt,

@@ -29,11 +29,11 @@ export async function openRun(
   config: TrainConfig,
   { hub = {}, reward: given, say }: Pick<PpoTrainerOptions, "hub" | "reward" | "say">,
 ): Promise<PpoRun> {
-  const reward = typeof given === "object"
-    ? given
-    : await configuredReward(config, { gpu, hub, say });
+  const { referenceDtype: dtype } = config;
+  const scorers = { gpu, hub, say, dtype };
+  const reward = typeof given === "object" ? given : await configuredReward(config, scorers);
   if (reward !== given) resources.defer(() => reward[Symbol.dispose]?.());
-  const judge = await configuredJudge(config, { gpu, hub, say });
+  const judge = await configuredJudge(config, scorers);
   if (judge) resources.defer(() => judge[Symbol.dispose]?.());
   const { folder, name } = config.model
     ? await findModel(config.model, hub)
@@ -51,7 +51,7 @@ export async function openRun(
       ...(adapters && { lora: { ...adapters, uniform: () => rng.next() } }),
     }),
   );
-  const reference = resources.use(policy.reference());
+  const reference = resources.use(policy.reference({ dtype }));
   return beginRun(resources, { policy, reference, reward, ...(judge && { judge }), config });
 }
 

@@ -9,8 +9,8 @@
 
 import {
   type AdapterLimits,
-  type Arena,
   dryWebGpu,
+  type Dtype,
   Gpu,
   type Tensor,
 } from "../kernels/runtime/mod.ts";
@@ -57,10 +57,12 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
   using gpu = await Gpu.open({ webgpu: dryWebGpu(inputs.limits) });
   using resources = new DisposableStack();
   const { settings, model: config } = inputs;
+  const { referenceDtype: dtype } = settings;
   const tokenizer = lettersAsTokens(config.vocabSize);
   const classifiers = inputs.rewards.map((config) => {
     const tokenizer = lettersAsTokens(config.trunk.vocabSize);
-    return resources.use(new SequenceClassifier(gpu, { config, tokenizer }));
+    const classifier = new SequenceClassifier(gpu, { config, tokenizer });
+    return resources.use(dtype === "f16" ? classifier.halved() : classifier);
   });
   const policy = resources.use(
     new CausalLM(gpu, {
@@ -74,7 +76,7 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
   );
   const run = beginRun(resources, {
     policy,
-    reference: resources.use(policy.reference()),
+    reference: resources.use(policy.reference({ dtype })),
     reward: rewardBy(classifiers),
     config: { ...settings, epochs: 1 }, // the next one needs nothing more
   });
@@ -144,7 +146,7 @@ function partsOf(
   const parts = [
     { name: "policy", bytes: bytesOf(policy.values.chunks) },
     { name: "adapters", bytes: policy.adapters ? bytesOf(policy.trained.chunks) : 0 },
-    { name: "reference", bytes: bytesOf(reference.values.chunks, policy.values.chunks) },
+    { name: "reference", bytes: modelBytes(reference, policy.values.chunks) },
     { name: "gradients", bytes: bytesOf(policy.grads?.chunks ?? []) },
     { name: "AdamW's moments", bytes: bytesOf([...optimizer.m.chunks, ...optimizer.v.chunks]) },
     { name: "activations in training", bytes: activations("training") },
@@ -154,9 +156,7 @@ function partsOf(
     { name: "logits", bytes: activations("logits") },
     {
       name: "reward model",
-      bytes: sum(
-        classifiers.map(({ values, arena }) => bytesOf(values.chunks) + arenaBytes(arena)),
-      ),
+      bytes: sum(classifiers.map((classifier) => modelBytes(classifier) + arenaBytes(classifier))),
     },
   ];
   const known = sum(parts.map(({ bytes }) => bytes));
@@ -175,11 +175,19 @@ function kindOf(slot: string): SlotKind {
 }
 
 /** Of the memory of tensors, but for what others use too. */
-function bytesOf(chunks: readonly Tensor[], others: readonly Tensor[] = []): number {
+function bytesOf(chunks: readonly Tensor<Dtype>[], others: readonly Tensor[] = []): number {
   const own = chunks.filter(({ storage }) => others.every((other) => other.storage !== storage));
   return sum(own.map(({ storage }) => storage.bytes));
 }
 
-function arenaBytes({ slotBytes }: Arena): number {
-  return sum([...slotBytes.values()]);
+/** Of the parameters of a model that is not trained. */
+function modelBytes(
+  { values, halves }: CausalLM | SequenceClassifier,
+  others?: readonly Tensor[],
+): number {
+  return bytesOf(values.chunks, others) + bytesOf(halves?.chunks ?? []);
+}
+
+function arenaBytes({ arena }: SequenceClassifier): number {
+  return sum([...arena.slotBytes.values()]);
 }

@@ -1,5 +1,5 @@
 import type { Gpu } from "./gpu.ts";
-import type { Tensor } from "./tensor.ts";
+import type { Dtype, HostArray, Tensor } from "./tensor.ts";
 
 /** Most bytes of small tensors that are read at a time. */
 const GROUP_BYTES = 2 ** 25;
@@ -10,16 +10,16 @@ const GROUP_BYTES = 2 ** 25;
  * Tensors that follow each other are copied together, up to 32 MiB, since each wait for the GPU costs about
  * 12 ms in Deno; no more than that, or one larger tensor, is on the host at a time.
  */
-export function readInTurn(
+export function readInTurn<D extends Dtype>(
   gpu: Gpu,
-  tensors: readonly Tensor[],
-): (() => Promise<Float32Array<ArrayBuffer>>)[] {
-  const ready = new Map<Tensor, Float32Array<ArrayBuffer>>();
+  tensors: readonly Tensor<D>[],
+): (() => Promise<HostArray<D>>)[] {
+  const ready = new Map<Tensor<D>, HostArray<D>>();
   return groupsOf(tensors).flatMap((group) =>
     group.map((tensor) => async () => {
       if (!ready.has(tensor)) {
         const data = await gpu.readAll(group);
-        group.forEach((member, i) => ready.set(member, data[i] as Float32Array<ArrayBuffer>));
+        group.forEach((member, i) => ready.set(member, data[i] as HostArray<D>));
       }
       const data = ready.get(tensor)!;
       ready.delete(tensor);
@@ -29,8 +29,8 @@ export function readInTurn(
 }
 
 /** The tensors in their order, in groups of at most `GROUP_BYTES` or of one. */
-function groupsOf(tensors: readonly Tensor[]): Tensor[][] {
-  const groups: Tensor[][] = [];
+function groupsOf<D extends Dtype>(tensors: readonly Tensor<D>[]): Tensor<D>[][] {
+  const groups: Tensor<D>[][] = [];
   let bytes = Infinity;
   for (const tensor of tensors) {
     bytes += tensor.bytes;

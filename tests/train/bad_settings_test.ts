@@ -51,6 +51,7 @@ const REFUSED: Record<SettingName, readonly unknown[]> = {
   weightDecay: number(-1),
   maxGradNorm: number(-1),
   freezeLayers: whole(-1),
+  referenceDtype: NO_CHOICE,
   loraRank: whole(-1),
   loraAlpha: number(0, -1),
   loraTargets: NO_TEXT,

@@ -59,6 +59,7 @@ Deno.test("checkMemory() takes the mildest change, and several where one is not 
   assertEquals(others, []);
   assertEquals(together!.settings, {
     gradientAccumulation: 8,
+    referenceDtype: "f16",
     maxLength: 8,
     freezeLayers: 2,
     loraRank: 8,

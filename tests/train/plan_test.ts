@@ -76,6 +76,11 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
   "frozen layers": { freezeLayers: 2 },
   "adapters": { loraRank: 4 },
   "adapters above frozen layers": { loraRank: 4, loraTargets: "c_attn", freezeLayers: 1 },
+  "a reference and a classifier in f16": {
+    reward: DISTILBERT,
+    referenceDtype: "f16",
+    freezeLayers: 1,
+  },
   "a classifier as the reward": { reward: DISTILBERT, batchSize: 16, miniBatchSize: 1 },
   "responses that end early": { steps: 3, temperature: 3 },
 };

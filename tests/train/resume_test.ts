@@ -38,7 +38,7 @@ const CASES: Record<string, PpoTrainerOptions> = {
     warmupSteps: 2,
   },
   "accumulated gradients, weight decay": { gradientAccumulation: 2, weightDecay: 0.1 },
-  "frozen layers": { freezeLayers: 2 },
+  "frozen layers, and a reference in f16": { freezeLayers: 1, referenceDtype: "f16" },
   "adapters": { loraRank: 3, loraTargets: "c_attn,mlp.c_proj" },
   "normalised scores, an estimate of the KL": { normaliseScores: true, klEstimator: "k3" },
 };
