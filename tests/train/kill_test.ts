@@ -70,11 +70,9 @@ Deno.test("a run that is killed and stopped at any moment ends as the one that w
 
     await t.step("a second signal ends the run at once", async () => {
       const run = `${folder}/twice`;
-      const slow = [...ARGS, "--batch-size", "32", "--epochs", "8"]; // a step takes seconds
-      const { code, text } = await signalAt(1, [...slow, "--out", run], [["SIGINT"], [
-        "SIGINT",
-        700,
-      ]]);
+      const slow = [...ARGS, "--batch-size", "32", "--epochs", "80"]; // a step takes many seconds
+      const signals = [["SIGINT", 500], ["SIGINT", 500]] as const; // both within the second step
+      const { code, text } = await signalAt(1, [...slow, "--out", run], signals);
       assertEquals(code, 130);
       assert(!text.includes("stopped after"), text);
     });
