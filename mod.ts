@@ -201,7 +201,7 @@ export {
   type Remedy,
 } from "./train/memory_check.ts";
 export { formatModelCard, type ModelCard } from "./train/model_card.ts";
-export { type MemoryPlan, type PlanInputs, planMemory } from "./train/plan.ts";
+export { type MemoryPlan, type PlanInputs, planMemory, type PromptLengths } from "./train/plan.ts";
 export { ppoCard, type PpoCardFacts } from "./train/ppo_card.ts";
 export {
   advantagesOf,

@@ -47,8 +47,8 @@ async function main(): Promise<void> {
   if (!goesOn) await RunFolder.checkFree(given.out);
   const heldOut = given.evalResponses > 0 ? HELD_OUT_PROMPTS : [];
   const limits = await adapterLimits();
-  const planned = { ...given, specialTokens };
-  const inputs = await planInputs(planned, [...prompts, ...heldOut], { limits, hub });
+  const asked = { training: prompts, evaluation: HELD_OUT_PROMPTS };
+  const inputs = await planInputs({ ...given, specialTokens }, asked, { limits, hub });
   await expectFit(given.model || "weights/review-gpt2", inputs); // before anything is downloaded
   const model = given.model && (await findModel(given.model, hub)).name;
   const config = { ...given, specialTokens, model }; // a branch on the Hub moves, the run's model does not

@@ -14,19 +14,19 @@ import type { TrainConfig } from "./config.ts";
 import { classifiersOf } from "./load_reward.ts";
 import { findConfig } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
-import type { PlanInputs } from "./plan.ts";
+import type { PlanInputs, PromptLengths } from "./plan.ts";
 
 /**
  * What a plan of a run is made from, of models that may not be on this machine yet: of those on the Hub only
  * `config.json` is downloaded.
  *
- * @param prompts All that the run will respond to.
+ * @param prompts Those that the policy will be trained on, and those that it will be evaluated on.
  * @throws {ModelFolderError} If there is no such model folder; and {@linkcode HubError} if there is no such model.
  * @throws {ModelConfigError} If the architecture, or an option of it, is not implemented.
  */
 export async function planInputs(
   settings: TrainConfig,
-  prompts: readonly string[],
+  prompts: { training: readonly string[]; evaluation: readonly string[] },
   { limits, hub }: { limits: AdapterLimits; hub: HubOptions },
 ): Promise<PlanInputs> {
   const folder = settings.model ? await findConfig(settings.model, hub) : EMBEDDED_POLICY;
@@ -45,7 +45,10 @@ export async function planInputs(
     rewards,
     settings,
     limits,
-    promptTokens: await promptTokens(base, prompts, { specialTokens }),
+    promptTokens: {
+      training: await lengthsOf(base, prompts.training, { specialTokens }),
+      evaluation: await lengthsOf(base, prompts.evaluation, { specialTokens }),
+    },
   };
 }
 
@@ -61,11 +64,11 @@ async function classifierConfig(folder: string) {
 }
 
 /** Without the tokenizer a prompt has at most one token a byte, as byte-level BPE begins with. */
-async function promptTokens(
+async function lengthsOf(
   folder: string,
   prompts: readonly string[],
   options: { specialTokens: boolean },
-): Promise<PlanInputs["promptTokens"]> {
+): Promise<PromptLengths> {
   if (!await hasModel(folder)) {
     const bytes = prompts.map((prompt) => new TextEncoder().encode(prompt).length);
     return { shortest: 1, longest: Math.max(1, ...bytes) };

@@ -31,12 +31,12 @@ function halve({ settings: { referenceDtype } }: PlanInputs): Patch[] {
 
 /** Shorter rows, as long as there is room for a response. */
 function shorten(inputs: PlanInputs): Patch[] {
-  const { settings, promptTokens } = inputs;
-  const { maxNewTokens = Infinity, minNewTokens } = settings;
-  const now = rowLength(inputs);
+  const { maxNewTokens = Infinity, minNewTokens } = inputs.settings;
+  const { training, evaluation } = inputs.promptTokens;
+  const now = rowLength(inputs, training);
   return [0.75, 0.5, 0.375, 0.25, 0.125]
     .map((share) => Math.floor(share * now))
-    .filter((length) => length > Math.max(promptTokens.longest, minNewTokens, 1))
+    .filter((length) => length > Math.max(training.longest, evaluation.longest, minNewTokens))
     .map((maxLength) => ({
       maxLength,
       ...(maxNewTokens < Infinity && { maxNewTokens: Math.min(maxNewTokens, maxLength - 1) }),

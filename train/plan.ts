@@ -34,8 +34,14 @@ export interface PlanInputs {
   rewards: readonly SequenceClassifierConfig[];
   settings: TrainConfig;
   limits: AdapterLimits;
-  /** Tokens of the shortest and of the longest prompt, at least 1. */
-  promptTokens: { shortest: number; longest: number };
+  /** How long the prompts are that the policy is trained on, and those that it is evaluated on. */
+  promptTokens: { training: PromptLengths; evaluation: PromptLengths };
+}
+
+/** Tokens of the shortest and of the longest of some prompts, at least 1. */
+export interface PromptLengths {
+  shortest: number;
+  longest: number;
 }
 
 /** What is in GPU memory when most is, in bytes. */
@@ -81,10 +87,13 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
     config: { ...settings, epochs: 1 }, // the next one needs nothing more
   });
 
-  const prompt = "x".repeat(promptLength(inputs));
+  const { training, evaluation } = inputs.promptTokens;
+  const prompt = (lengths: PromptLengths) => "x".repeat(promptLength(inputs, lengths));
   const responses = Math.min(settings.evalResponses, EVALUATION_BATCH);
-  if (responses > 0) await evaluatePolicy(run, [prompt], { ...settings, responses });
-  const prompts = Array(settings.batchSize).fill(prompt);
+  if (responses > 0) {
+    await evaluatePolicy(run, [prompt(evaluation)], { ...settings, responses });
+  }
+  const prompts = Array(settings.batchSize).fill(prompt(training));
   await ppoStep(run, prompts, { step: 0, learningRate: 0 });
 
   return {
@@ -95,18 +104,21 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
 }
 
 /** Tokens of the longest row, prompt and response together. */
-export function rowLength({ settings, model, promptTokens }: PlanInputs): number {
+export function rowLength(
+  { settings, model }: Pick<PlanInputs, "settings" | "model">,
+  { longest }: PromptLengths,
+): number {
   const { maxLength, maxNewTokens = maxLength } = settings;
-  return Math.min(promptTokens.longest + maxNewTokens, maxLength, model.nPositions);
+  return Math.min(longest + maxNewTokens, maxLength, model.nPositions);
 }
 
 /** Tokens of a prompt that makes both the row and the response as long as they can be. */
-function promptLength(inputs: PlanInputs): number {
-  const { settings, model, promptTokens } = inputs;
+function promptLength(inputs: PlanInputs, lengths: PromptLengths): number {
+  const { settings, model } = inputs;
   const limit = Math.min(settings.maxLength, model.nPositions);
-  const shortest = Math.min(promptTokens.shortest, limit - 1); // a run refuses longer ones
+  const shortest = Math.min(lengths.shortest, limit - 1); // a run refuses longer ones
   const response = Math.min(settings.maxNewTokens ?? limit, limit - shortest);
-  return rowLength(inputs) - response;
+  return rowLength(inputs, lengths) - response;
 }
 
 /** A tokenizer with one token a letter, whatever it is. No text ends before its limit. */

@@ -39,10 +39,10 @@ async function main(): Promise<void> {
     : translateTrl(await readConfigFile(path), console.error);
   const settings = resolveConfig({ file, env: settingVariables(), flags });
   const { say, json } = output(settings.json);
-  const { evalResponses, memoryBudget } = settings;
+  const { memoryBudget } = settings;
   const hub = programHub();
   const { texts, specialTokens } = await runPrompts(settings, { hub, builtIn: TRAINING_PROMPTS });
-  const prompts = [...texts, ...evalResponses > 0 ? HELD_OUT_PROMPTS : []];
+  const prompts = { training: texts, evaluation: HELD_OUT_PROMPTS };
   const { limits, adapter } = await lookAtAdapter();
   const inputs = await planInputs({ ...settings, specialTokens }, prompts, { limits, hub });
   const { plan, problem, remedies } = await checkMemory(inputs);

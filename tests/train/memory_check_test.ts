@@ -16,7 +16,10 @@ function inputs(flags: Partial<TrainConfig> = {}, limits = {}) {
     rewards: [],
     settings: resolveConfig({ flags: { ...given, ...flags } }),
     limits: { bindingBytes: 2 ** 27, bufferBytes: 2 ** 28, ...limits },
-    promptTokens: { shortest: 2, longest: 4 },
+    promptTokens: {
+      training: { shortest: 2, longest: 4 },
+      evaluation: { shortest: 3, longest: 4 },
+    },
   };
 }
 

@@ -11,7 +11,7 @@ import { WEIGHTS } from "../helpers/hub_server.ts";
 
 const DISTILBERT = new URL("../fixtures/distilbert", import.meta.url).pathname;
 const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 28 };
-const PROMPTS = ["the film", "the"];
+const PROMPTS = { training: ["the film", "the"], evaluation: ["a film that is long"] };
 
 Deno.test("planInputs() counts the prompts' tokens by the model's tokenizer", async () => {
   const settings = resolveConfig({});
@@ -20,7 +20,10 @@ Deno.test("planInputs() counts the prompts' tokens by the model's tokenizer", as
   assertEquals(inputs.model.nLayer, n_layer);
   assertEquals([inputs.settings, inputs.limits], [settings, limits]);
   assertEquals(inputs.rewards.length, 2); // the embedded classifier, and the judge
-  assertEquals(inputs.promptTokens, { shortest: 1, longest: 2 });
+  assertEquals(inputs.promptTokens, {
+    training: { shortest: 1, longest: 2 },
+    evaluation: { shortest: 5, longest: 5 },
+  });
 });
 
 Deno.test("planInputs() takes no more of a model on the Hub than config.json", () =>
@@ -28,7 +31,10 @@ Deno.test("planInputs() takes no more of a model on the Hub than config.json", (
     const settings = resolveConfig({ flags: { model: "tiny/gpt2" } });
     const inputs = await planInputs(settings, PROMPTS, { limits, hub });
     assertEquals([inputs.model.nLayer, inputs.model.nEmbd], [3, 48]);
-    assertEquals(inputs.promptTokens, { shortest: 1, longest: "the film".length });
+    assertEquals(inputs.promptTokens, {
+      training: { shortest: 1, longest: "the film".length },
+      evaluation: { shortest: 1, longest: "a film that is long".length },
+    });
     assertEquals(server.downloads(WEIGHTS).length, 0);
     assertEquals(server.downloads("tokenizer.json").length, 0);
   }));

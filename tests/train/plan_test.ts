@@ -1,14 +1,15 @@
 import { assert, assertEquals } from "@std/assert";
-import type { Gpu } from "../../kernels/runtime/mod.ts";
+import type { AdapterLimits, Gpu } from "../../kernels/runtime/mod.ts";
 import { type CausalLMConfig, parseCausalLMConfig } from "../../model/causal_lm_config.ts";
 import {
   parseSequenceClassifierConfig,
   type SequenceClassifierConfig,
 } from "../../model/classifier_config.ts";
 import type { Reward } from "../../reward/reward.ts";
-import { EMBEDDED_POLICY } from "../../train/open_run.ts";
+import { planInputs } from "../../train/memory_inputs.ts";
 import { planMemory } from "../../train/plan.ts";
 import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "../../train/prompts.ts";
 import { readModelConfig } from "../../weights/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -28,6 +29,10 @@ async function classifierConfig(folder: string): Promise<SequenceClassifierConfi
   return parseSequenceClassifierConfig(await readModelConfig(folder), folder);
 }
 
+function limitsOf({ bindingBytes, device }: Gpu): AdapterLimits {
+  return { bindingBytes, bufferBytes: device.limits.maxBufferSize };
+}
+
 /** Bytes at the peak of an evaluation and some PPO steps, and those that were planned. */
 async function measure(
   gpu: Gpu,
@@ -35,6 +40,7 @@ async function measure(
 ): Promise<{ planned: number; used: number }> {
   using trainer = await PpoTrainer.create({ model, ...flags, reward, gpu });
   const lengths = PROMPTS.map((prompt) => trainer.policy.tokenizer.encode(prompt).length);
+  const range = { shortest: Math.min(...lengths), longest: Math.max(...lengths) };
   const { config } = trainer;
   if (config.evalResponses > 0) {
     await trainer.evaluate(PROMPTS, { responses: config.evalResponses });
@@ -44,8 +50,8 @@ async function measure(
     model: await configOf(model),
     rewards: reward === DISTILBERT ? [await classifierConfig(reward)] : [],
     settings: config,
-    limits: { bindingBytes: gpu.bindingBytes, bufferBytes: gpu.device.limits.maxBufferSize },
-    promptTokens: { shortest: Math.min(...lengths), longest: Math.max(...lengths) },
+    limits: limitsOf(gpu),
+    promptTokens: { training: range, evaluation: range },
   });
   return { planned: peakBytes, used: gpu.peakBytes };
 }
@@ -98,6 +104,10 @@ Deno.test("planMemory() is exact where every response is as long as it may be", 
 
 Deno.test("planMemory() is within a tenth of what the default run takes", () =>
   withGpu(async (gpu) => {
-    const flags = { model: EMBEDDED_POLICY, maxNewTokens: 24, batchSize: 32, miniBatchSize: 32 };
-    assertNear(await measure(gpu, { ...flags, evalResponses: 48, epochs: 1, steps: 1 }));
+    using trainer = await PpoTrainer.create({ gpu, epochs: 1, steps: 1, evalResponses: 48 });
+    await trainer.evaluate(HELD_OUT_PROMPTS, { responses: 48 });
+    await trainer.train();
+    const prompts = { training: TRAINING_PROMPTS, evaluation: HELD_OUT_PROMPTS };
+    const inputs = await planInputs(trainer.config, prompts, { limits: limitsOf(gpu), hub: {} });
+    assertNear({ planned: (await planMemory(inputs)).peakBytes, used: gpu.peakBytes });
   }));
