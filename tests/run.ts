@@ -26,7 +26,7 @@ const PERMISSIONS = [
   "--allow-net=127.0.0.1,localhost",
   "--allow-sys",
   // Programs are tested as programs; a small disk of its own is filled up where that is allowed.
-  `--allow-run=deno,${Deno.execPath()},${DENOW},mount,umount`,
+  `--allow-run=deno,${Deno.execPath()},${DENOW},mkfifo,mount,umount`,
 ];
 
 /** Dawn, the second compiler, is a native library with a lock file of its own. */

@@ -155,6 +155,21 @@ Deno.test("where the guard cannot go back, or has done so often enough, training
     })
   ));
 
+Deno.test("a reward that pays for one letter is caught by what it does to the texts, too", () =>
+  withGpu(async (gpu) => {
+    const story = listener();
+    const options = { ...COLLAPSING, gpu, steps: 30, learningRate: 2e-2, guardKl: 100 };
+    using trainer = await PpoTrainer.create(options);
+    const train = () => trainer.train({ prompts: PROMPTS, callbacks: [story] });
+    const { event } = await assertRejects(train, GuardError);
+    assert(
+      ["entropy", "distinct", "repetition", "reward_hacking"].includes(event.rule),
+      event.rule,
+    );
+    const scores = story.steps.map(({ metrics }) => metrics["objective/scores"]);
+    assert(scores.at(-1)! > scores[0]);
+  }));
+
 Deno.test("a warning is given once until it has passed, and changes nothing", () =>
   withGpu(async (gpu) => {
     const train = async (options: PpoTrainerOptions) => {

@@ -68,15 +68,6 @@ Deno.test("a run that is killed and stopped at any moment ends as the one that w
       });
     }
 
-    await t.step("a second signal ends the run at once", async () => {
-      const run = `${folder}/twice`;
-      const slow = [...ARGS, "--batch-size", "32", "--epochs", "80"]; // a step takes many seconds
-      const signals = [["SIGINT", 500], ["SIGINT", 500]] as const; // both within the second step
-      const { code, text } = await signalAt(1, [...slow, "--out", run], signals);
-      assertEquals(code, 130);
-      assert(!text.includes("stopped after"), text);
-    });
-
     await t.step("a run that has come to its end stays as it is", async () => {
       const run = `${folder}/whole`;
       const before = await Deno.readTextFile(`${run}/metrics.jsonl`);
