@@ -25,7 +25,9 @@ import { valueHeadParameters } from "./value_head.ts";
 
 /** What a {@linkcode CausalLM} is made of. */
 export interface CausalLMParts {
+  /** Shape and options of the architecture. */
   config: CausalLMConfig;
+  /** Text to token ids and back. */
   tokenizer: TextCodec;
   /** Allocate gradients, so that the model can be trained. */
   train?: boolean | undefined;
@@ -54,8 +56,11 @@ export function causalLMParameters(config: CausalLMConfig): ParameterSpec[] {
  * Make one with `loadCausalLM` or `initCausalLM`; dispose of it, or of the Gpu, when done.
  */
 export class CausalLM implements Disposable {
+  /** Shape and options of the architecture. */
   readonly config: CausalLMConfig;
+  /** Text to token ids and back. */
   readonly tokenizer: TextCodec;
+  /** Files that are saved with the model as they are. */
   readonly files: CausalLMFiles;
   /** The parameters by checkpoint name, without the prefix `transformer.`; those in `halves` are not among them. */
   readonly values: FlatTensors | JoinedTensors;
@@ -68,16 +73,26 @@ export class CausalLM implements Disposable {
   readonly trained: FlatTensors;
   /** Gradients of `trained`, if the model is trained. */
   readonly grads: FlatTensors | undefined;
+  /** What is trained in place of the parameters; undefined where these are. */
   readonly adapters: Adapters | undefined;
   /** The first blocks, which with the embeddings are not trained; 0 where all is. */
   readonly frozenBlocks: number;
+  /** Whether it has a value head. */
   readonly hasValueHead: boolean;
+  /** Memory of the activations. */
   readonly arena: Arena;
+  /**
+   * The language-model head.
+   *
+   * @internal
+   */
   readonly head: LmHead;
 
   readonly #memory: ParameterMemory;
 
   /**
+   * A model whose parameters are zero; `loadCausalLM` and `initCausalLM` fill them.
+   *
    * @throws {RangeError} If more blocks are to be frozen than there are.
    * @throws {LoraError} If the model has no place for the adapters.
    */

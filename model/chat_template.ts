@@ -9,11 +9,13 @@ import type { TextCodec } from "./tokenizer.ts";
 export interface ChatMessage extends Readonly<Record<string, unknown>> {
   /** Who speaks: such as `system`, `user` or `assistant`, as far as the template knows it. */
   readonly role: string;
+  /** What is said. */
   readonly content: string;
 }
 
 /** A checkpoint without a chat template, or messages that cannot be rendered with it. */
 export class ChatTemplateError extends SyntaxError {
+  /** The name of the class. */
   override name = "ChatTemplateError";
 }
 
@@ -24,6 +26,8 @@ export class ChatTemplate {
   readonly #special: readonly string[];
 
   /**
+   * Parses a template.
+   *
    * @param source In Jinja.
    * @param tokens.named What the template may use, such as `eos_token`.
    * @param tokens.special Spellings that no message may have.

@@ -21,6 +21,7 @@ export interface TrunkConfig {
   readonly nInner: number;
   /** Added to the variance in layer norms. */
   readonly layerNormEpsilon: number;
+  /** Of the feed-forward layers. */
   readonly activation: Gpt2Activation;
   /** Whether the head's weight is the token embedding. */
   readonly tieWordEmbeddings: boolean;
@@ -34,6 +35,7 @@ export interface TrunkConfig {
 
 /** The architecture of a GPT-2. */
 export interface Gpt2Config extends TrunkConfig {
+  /** The architecture. */
   readonly modelType: "gpt2";
 }
 

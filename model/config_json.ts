@@ -4,10 +4,12 @@ import { showJson } from "../weights/json.ts";
 
 /** A `config.json` that does not describe a model this program has. */
 export class ModelConfigError extends RangeError {
+  /** The name of the class. */
   override name = "ModelConfigError";
   /** The file it comes from. */
   readonly source: string;
 
+  /** An error of the file `source`. */
   constructor(message: string, source: string) {
     super(message);
     this.source = source;

@@ -5,6 +5,7 @@ import { ConfigReader } from "./config_json.ts";
 
 /** The architecture of a DistilBERT. */
 export interface DistilBertConfig {
+  /** The architecture. */
   readonly modelType: "distilbert";
   /** V, the number of tokens. */
   readonly vocabSize: number;
@@ -18,6 +19,7 @@ export interface DistilBertConfig {
   readonly nHeads: number;
   /** F, the width of the MLP's hidden layer. */
   readonly hiddenDim: number;
+  /** Of the feed-forward layers: exact, or the approximation by tanh. */
   readonly activation: GeluKind;
   /** The token that fills rows up; it is never attended to. */
   readonly padTokenId: number;

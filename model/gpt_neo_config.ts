@@ -8,6 +8,7 @@ export type GptNeoAttention = "global" | "local";
 
 /** The architecture of a GPT-Neo: a GPT-2 whose attention is not scaled and, in some layers, has a window. */
 export interface GptNeoConfig extends TrunkConfig {
+  /** The architecture. */
   readonly modelType: "gpt_neo";
   /** How each of the L layers attends. */
   readonly attentionLayers: readonly GptNeoAttention[];

@@ -25,6 +25,7 @@ export interface LoraOptions {
 
 /** Adapters that the model has no place for. */
 export class LoraError extends RangeError {
+  /** The name of the class. */
   override name = "LoraError";
 }
 
@@ -44,10 +45,17 @@ export interface AdaptedLayer {
 
 /** The adapters of a model. Their numbers are among the model's parameters, by the names of {@linkcode parameters}. */
 export class Adapters {
+  /**
+   * The layers of the checkpoint that have an adapter.
+   *
+   * @internal
+   */
   readonly layers: readonly AdaptedLayer[];
   readonly #byLayer: ReadonlyMap<string, readonly AdaptedLayer[]>;
 
   /**
+   * Finds the layers that the targets name.
+   *
    * @param specs The parameters of the model without adapters.
    * @throws {LoraError} If the rank is no whole number above 0, there are no layers, or none has the name of a target.
    */

@@ -5,7 +5,9 @@ import type { LmHead } from "./lm_head.ts";
 
 /** Scores on the host, (B, T-1), in nats. */
 export interface TokenScores {
+  /** Of each token that follows another, under the tokens before it. */
   logprobs: number[][];
+  /** Of the distribution that the token was one of. */
   entropy: number[][];
 }
 

@@ -41,6 +41,7 @@ export interface Classification {
 
 /** The tokens of a text, as a classifier takes them. */
 export interface EncodedText {
+  /** Token ids, special tokens included. */
   ids: number[];
   /** Whether the text was longer than the model's context; `ids` are then its beginning. */
   truncated: boolean;
@@ -48,7 +49,9 @@ export interface EncodedText {
 
 /** What a {@linkcode SequenceClassifier} is made of. */
 export interface SequenceClassifierParts {
+  /** Shape, labels and options of the architecture. */
   config: SequenceClassifierConfig;
+  /** Text to token ids. */
   tokenizer: TextCodec;
   /** Allocate gradients, so that the model can be trained. */
   train?: boolean;
@@ -72,12 +75,15 @@ export function classifierTrunk(trunk: SequenceClassifierConfig["trunk"]): Param
  * Make one with `loadSequenceClassifier` or `initSequenceClassifier`; dispose of it, or of the Gpu, when done.
  */
 export class SequenceClassifier implements Disposable {
+  /** Shape, labels and options of the architecture. */
   readonly config: SequenceClassifierConfig;
+  /** Text to token ids. */
   readonly tokenizer: TextCodec;
   /** `config.json` of the folder that the model came from, as far as it does not speak of another head. */
   readonly original: unknown;
   /** Whether the head is new, and says nothing before it is trained. */
   readonly freshHead: boolean;
+  /** Where the parameters lie in flat memory. */
   readonly layout: ParameterLayout;
   /** The parameters by checkpoint name, without the trunk's prefix; those in `halves` are not among them. */
   readonly values: FlatTensors;
@@ -85,9 +91,11 @@ export class SequenceClassifier implements Disposable {
   readonly halves: HalfTensors | undefined;
   /** Their gradients, if the model is trained. */
   readonly grads: FlatTensors | undefined;
+  /** Memory of the activations. */
   readonly arena: Arena;
   readonly #head: ClassifierHead;
 
+  /** A model whose parameters are zero; `loadSequenceClassifier` and `initSequenceClassifier` fill them. */
   constructor(readonly gpu: Gpu, parts: SequenceClassifierParts) {
     const { config, tokenizer, train = false, original = {}, freshHead = false, halves } = parts;
     this.config = config;

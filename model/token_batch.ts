@@ -10,7 +10,9 @@ export interface TokenRows {
 
 /** A padded batch of token ids on the GPU. */
 export interface TokenBatch {
+  /** Rows. */
   readonly B: number;
+  /** Columns, padding included. */
   readonly T: number;
   /** (B*T) token ids. */
   readonly ids: Tensor<"u32">;
@@ -24,6 +26,7 @@ export interface TokenBatch {
 
 /** Rows that cannot be a batch. */
 export class TokenRowsError extends RangeError {
+  /** The name of the class. */
   override name = "TokenRowsError";
 }
 

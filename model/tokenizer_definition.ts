@@ -7,6 +7,7 @@ import { isObject, parseJson, showJson } from "../weights/json.ts";
 
 /** A tokenizer file is missing, or is not what its name says. */
 export class TokenizerError extends SyntaxError {
+  /** The name of the class. */
   override name = "TokenizerError";
 }
 

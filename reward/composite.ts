@@ -6,6 +6,7 @@ export interface RewardPart {
   name?: string;
   /** What its scores are multiplied by (default 1); below 0 for a penalty. */
   weight?: number;
+  /** What scores. */
   reward: Reward;
 }
 
@@ -28,7 +29,11 @@ export interface RewardPart {
 export class CompositeReward implements Reward, Disposable {
   readonly #parts: readonly Required<RewardPart>[];
 
-  /** @throws {RewardError} If there are no parts, two have one name, or a weight is not finite. */
+  /**
+   * Adds up the parts.
+   *
+   * @throws {RewardError} If there are no parts, two have one name, or a weight is not finite.
+   */
   constructor(parts: readonly RewardPart[], readonly name = "composite") {
     this.#parts = parts.map((part) => ({ name: part.reward.name, weight: 1, ...part }));
     const fail = (problem: string) => new RewardError(`Cannot make the reward ${name}: ${problem}`);

@@ -23,7 +23,11 @@ export class DiversityReward implements Reward {
   readonly #n: number;
   readonly #repetitionPenalty: number;
 
-  /** @throws {RangeError} If `n` is not a whole number of 1 or more, or the penalty is below 0. */
+  /**
+   * Rewards distinct n-grams and charges repeated ones.
+   *
+   * @throws {RangeError} If `n` is not a whole number of 1 or more, or the penalty is below 0.
+   */
   constructor({ n = 2, repetitionPenalty = 1 }: DiversityOptions = {}) {
     if (!(Number.isInteger(n) && n >= 1 && repetitionPenalty >= 0)) {
       throw new RangeError(

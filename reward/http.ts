@@ -59,6 +59,8 @@ export class HttpReward implements Reward {
   readonly #options: Required<Omit<HttpOptions, "headers">>;
 
   /**
+   * Asks the server at `url`; nothing is sent before the first scores are wanted.
+   *
    * @throws {RewardError} If the URL is none, or not of http or https.
    * @throws {RangeError} If an option is not a whole number, or too small.
    */

@@ -21,7 +21,11 @@ export class LengthReward implements Reward {
   readonly #target: number;
   readonly #tolerance: number;
 
-  /** @throws {RangeError} If the target is below 1, or the tolerance below 0. */
+  /**
+   * Rewards lengths near the target.
+   *
+   * @throws {RangeError} If the target is below 1, or the tolerance below 0.
+   */
   constructor({ target, tolerance = 0 }: LengthOptions) {
     if (!(target >= 1 && tolerance >= 0)) {
       throw new RangeError(

@@ -4,6 +4,7 @@ import type { Reward, Sample } from "./reward.ts";
 export class PatternReward implements Reward {
   readonly name = "pattern";
 
+  /** Rewards responses that match. */
   constructor(readonly pattern: RegExp) {}
 
   /** (B) scores, each 0 or 1. */

@@ -11,7 +11,11 @@ export class PreferenceReward implements Reward, Disposable {
   readonly name = "preference";
   readonly #model: TextClassifier;
 
-  /** @throws {RewardError} If the model does not have exactly one label. */
+  /**
+   * Scores by a reward model's logit.
+   *
+   * @throws {RewardError} If the model does not have exactly one label.
+   */
   constructor(model: TextClassifier) {
     if (model.labels.length !== 1) {
       throw new RewardError(

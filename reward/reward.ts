@@ -34,14 +34,20 @@ export interface Reward {
 
 /** A reward cannot be loaded, failed, or gave something that cannot be trained on. */
 export class RewardError extends Error {
+  /** The name of the class. */
   override name = "RewardError";
 }
 
 /** A reward gave a score that is not a finite number. */
 export class NonFiniteScoreError extends RewardError {
+  /** The name of the class. */
   override name = "NonFiniteScoreError";
 
-  /** @param problem Which score it is. */
+  /**
+   * Names the reward and what is wrong with its scores.
+   *
+   * @param problem Which score it is.
+   */
   constructor(readonly reward: string, readonly problem: string) {
     super(`Cannot use the reward ${reward}: ${problem}; return a finite number`);
   }

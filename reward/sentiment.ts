@@ -15,6 +15,7 @@ export interface SentimentOptions {
 
 /** It cannot be told which of a classifier's labels are positive and negative. */
 export class RewardLabelError extends RewardError {
+  /** The name of the class. */
   override name = "RewardLabelError";
 }
 
@@ -43,7 +44,11 @@ export class SentimentReward implements Reward, Disposable {
   readonly #scoreOf: ReadonlyMap<string, number>;
   readonly #of: ClassifiedText;
 
-  /** @throws {RewardLabelError} If it cannot be told which label is positive and which negative. */
+  /**
+   * Scores by a classifier of sentiment.
+   *
+   * @throws {RewardLabelError} If it cannot be told which label is positive and which negative.
+   */
   constructor(
     classifier: TextClassifier,
     { positive = 2, negative = -0.5, positiveLabel = "", of = "text" }: SentimentOptions = {},

@@ -7,6 +7,7 @@ import type { PpoTrainer } from "./ppo_trainer.ts";
 
 /** What a training step reports. */
 export interface PpoStats {
+  /** Of the step. */
   metrics: PpoMetrics;
   /** One per response, in the order of the batch. */
   samples: SampleRecord[];

@@ -23,7 +23,9 @@ const MOMENTS = "optimizer.safetensors";
 
 /** A checkpoint whose files are all there; see {@linkcode openCheckpoint}. */
 export interface Checkpoint {
+  /** Path of the checkpoint. */
   folder: string;
+  /** What its trainer_state.json says. */
   state: TrainerState;
 }
 

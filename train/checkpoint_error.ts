@@ -1,5 +1,6 @@
 /** A checkpoint that cannot be resumed from, or cannot be written. */
 export class CheckpointError extends Error {
+  /** The name of the class. */
   override name = "CheckpointError";
   /** Path of the checkpoint. */
   readonly folder: string;
@@ -7,6 +8,7 @@ export class CheckpointError extends Error {
   readonly problem: string;
   readonly #action: string;
 
+  /** Names the folder, the problem and what to do. */
   constructor(
     problem: string,
     { folder, action = "resume from", remedy, cause }: {

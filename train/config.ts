@@ -13,6 +13,7 @@ import { isMetricName } from "./metric_table.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
 export class ConfigError extends RangeError {
+  /** The name of the class. */
   override name = "ConfigError";
 }
 

@@ -9,7 +9,9 @@ import { ConfigError } from "./config.ts";
 
 /** What a config file says, not yet checked against the settings. */
 export interface ConfigFile {
+  /** Path of the file. */
   readonly path: string;
+  /** Its settings, in their order there. */
   readonly entries: readonly ConfigEntry[];
 }
 
@@ -17,6 +19,7 @@ export interface ConfigFile {
 export interface ConfigEntry {
   /** As it is spelled there. */
   readonly key: string;
+  /** As the file has it. */
   readonly value: unknown;
   /** Counted from 1, where it could be found. */
   readonly line: number | undefined;

@@ -10,9 +10,11 @@ import { tokenRecords } from "./token_records.ts";
 
 /** What a model does with prompts. */
 export interface Evaluation {
+  /** The responses with their scores; the first ones token by token. */
   samples: (Sample & Pick<SampleRecord, "score" | "tokens">)[];
-  /** Mean and deviation of the scores. */
+  /** Mean of the scores. */
   meanScore: number;
+  /** Standard deviation of the scores. */
   stdScore: number;
   /** Mean and deviation of the judge's scores, where there is one. */
   judge?: { meanScore: number; stdScore: number };
@@ -26,6 +28,7 @@ export interface Evaluation {
 
 /** Two models that cannot be compared. */
 export class ComparisonError extends Error {
+  /** The name of the class. */
   override name = "ComparisonError";
 }
 

@@ -7,11 +7,16 @@ import { responseTokens, type Rollout, toRows } from "./rollout.ts";
 
 /** What the policy and the reference think of a rollout, before any update. */
 export interface Experience {
-  logprobs: number[][]; // (B, R) nats, of the policy that sampled: PPO's "old"
-  values: number[][]; // (B, R) of the state before each token; 0 where the policy has no value head
-  entropy: number[][]; // (B, R) nats
-  refLogprobs: number[][]; // (B, R) nats
-  klFull: number[][]; // (B, R) nats, KL(policy || reference) over the whole vocabulary
+  /** (B, R) nats, of the policy that sampled: PPO's "old". */
+  logprobs: number[][];
+  /** (B, R) of the state before each token; 0 where the policy has no value head. */
+  values: number[][];
+  /** (B, R) nats, of the policy's distribution for each token. */
+  entropy: number[][];
+  /** (B, R) nats, of the reference. */
+  refLogprobs: number[][];
+  /** (B, R) nats, KL(policy || reference) over the whole vocabulary. */
+  klFull: number[][];
   /** The reference's part of the exact KL, kept on the GPU for the update. */
   reference: {
     hidden: Tensor; // (N, C) in the order of responseTokens

@@ -2,9 +2,12 @@ import { checkShapes, type Rows } from "./rows.ts";
 
 /** What the advantages are estimated from. */
 export interface GaeInputs {
-  rewards: Rows; // (B, R) per token, of tokenRewards
-  values: Rows; // (B, R) of the state before the token
-  mask: Rows; // (B, R) 1 on response tokens
+  /** (B, R) per token, as `tokenRewards` gives them. */
+  rewards: Rows;
+  /** (B, R) of the state before the token. */
+  values: Rows;
+  /** (B, R) 1 on response tokens. */
+  mask: Rows;
 }
 
 /** Settings of {@linkcode gae}. */

@@ -16,8 +16,9 @@ export type GuardAction = "warn" | "skip" | "stop" | "rollback";
 
 /** What rules look at after a step. */
 export interface GuardView {
-  /** What is wrong with the scores of this step, and in how many steps in a row something was. */
+  /** What is wrong with the scores of this step, if anything. */
   scoreProblem: string | undefined;
+  /** Steps in a row in which something was wrong with the scores. */
   badScores: number;
   /** Steps in a row in which an optimizer step was skipped, since loss or gradient was not finite. */
   badUpdates: number;
@@ -29,9 +30,11 @@ export interface GuardView {
   reference: WindowFigures;
   /** Scores of as many responses at the beginning, and of the newest. */
   firstScores: readonly number[];
+  /** Scores of the newest responses. */
   scores: readonly number[];
   /** KL that the controller holds, nats per token. */
   klTarget: number;
+  /** The run's settings. */
   config: TrainConfig;
 }
 
@@ -39,11 +42,13 @@ export interface GuardView {
 export interface GuardRule {
   /** What it does by default, and what it may be told to do. */
   action: GuardAction;
+  /** What it may be told to do. */
   actions: readonly GuardAction[];
   /** The setting of the limit. */
   setting: SettingName;
   /** NaN where there is nothing to measure: the rule then does not trip. */
   figure(view: GuardView): number;
+  /** The limit of the figure, in its unit. */
   limit(view: GuardView): number;
   /** On which side of the limit it trips. */
   trips: "above" | "below";

@@ -8,6 +8,7 @@ export type KlControllerKind = "band" | "proportional" | "fixed";
 
 /** Settings of {@linkcode KlDivergenceController}. KL is in nats per token everywhere. */
 export interface KlControllerOptions {
+  /** How the coefficient moves; `band` when absent. */
   kind?: KlControllerKind;
   /** The coefficient at the start. */
   initialCoef: number;
@@ -25,6 +26,7 @@ export interface KlControllerOptions {
 
 /** What a checkpoint keeps of a controller, ready for JSON. */
 export interface KlControllerState {
+  /** The coefficient. */
   beta: number;
   /** The mean KL of every update so far. */
   history: number[];
@@ -54,7 +56,11 @@ export class KlDivergenceController {
   #beta: number;
   #history: number[] = [];
 
-  /** @throws {RangeError} If a setting that the kind uses is out of range. */
+  /**
+   * A controller with the coefficient at its start.
+   *
+   * @throws {RangeError} If a setting that the kind uses is out of range.
+   */
   constructor(options: KlControllerOptions) {
     const { kind = "band", initialCoef, target, factor = 1.1, min = 1e-4, max = 10 } = options;
     this.#kind = kind;

@@ -8,6 +8,7 @@ import { type MemoryPlan, type PlanInputs, planMemory } from "./plan.ts";
 
 /** A run that would not fit, found before it begins. */
 export class MemoryPlanError extends RangeError {
+  /** The name of the class. */
   override name = "MemoryPlanError";
 }
 
@@ -23,6 +24,7 @@ export interface MemoryCheck {
 
 /** A change with which a run fits. */
 export interface Remedy {
+  /** Settings to change, with their new values. */
   settings: Patch;
   /** What the run then takes. */
   peakBytes: number;

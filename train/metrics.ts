@@ -20,9 +20,11 @@ import {
 
 /** What one optimizer step reports: means over its response tokens, in nats where not said. */
 export interface UpdateStats {
+  /** PPO's clipped loss. */
   policyLoss: number;
   /** Before its coefficient. */
   valueLoss: number;
+  /** What was minimised: all terms with their coefficients. */
   totalLoss: number;
   /** Shannon entropy. */
   entropy: number;
@@ -32,7 +34,9 @@ export interface UpdateStats {
   policyKl: number;
   /** Share of tokens where the policy's clipping bit. */
   clipFraction: number;
+  /** Mean of `exp(logprob - old)`. */
   ratioMean: number;
+  /** Largest `exp(logprob - old)`. */
   ratioMax: number;
   /** Largest distance of the log-ratio from 0: exactly 0 before the policy has moved. */
   logRatioMax: number;
@@ -40,6 +44,7 @@ export interface UpdateStats {
   valueClipFraction: number;
   /** `(value - return)^2`, without clipping. */
   valueError: number;
+  /** Mean of the value head's output, in the unit of the rewards. */
   valueMean: number;
   /** KL to the reference of the policy as it was in this update. */
   kl: number;
@@ -75,29 +80,43 @@ export interface PpoStepRecord {
   beta: number;
   /** As used in this step. */
   learningRate: number;
-  mask: Rows; // (B, R) 1 on response tokens; nothing outside is looked at
-  logprobs: Rows; // (B, R) of the policy that sampled
-  refLogprobs: Rows; // (B, R)
-  klFull: Rows; // (B, R) nats, exact over the vocabulary
-  klPenalty: Rows; // (B, R) nats, by the chosen estimator
-  values: Rows; // (B, R) at sampling time
-  returns: Rows; // (B, R)
-  advantages: Rows; // (B, R) before whitening
-  rewards: Rows; // (B, R) per token, as GAE saw them
-  scores: ArrayLike<number>; // (B) of the reward
-  adjustedScores: ArrayLike<number>; // (B) the same as trained on: normalised, scaled, clipped
+  /** (B, R) 1 on response tokens; nothing outside is looked at. */
+  mask: Rows;
+  /** (B, R) of the policy that sampled. */
+  logprobs: Rows;
+  /** (B, R) of the reference. */
+  refLogprobs: Rows;
+  /** (B, R) nats, exact over the vocabulary. */
+  klFull: Rows;
+  /** (B, R) nats, by the chosen estimator. */
+  klPenalty: Rows;
+  /** (B, R) at sampling time. */
+  values: Rows;
+  /** (B, R) what the values are trained towards. */
+  returns: Rows;
+  /** (B, R) before whitening. */
+  advantages: Rows;
+  /** (B, R) per token, as GAE saw them. */
+  rewards: Rows;
+  /** (B) of the reward. */
+  scores: ArrayLike<number>;
+  /** (B) the same as trained on: normalised, scaled, clipped. */
+  adjustedScores: ArrayLike<number>;
   /** (B) each: what else the reward told, by name. */
   parts?: Scores["parts"] | undefined;
   /** Which of several rewards scored. */
   source?: Scores["source"] | undefined;
-  queryLengths: ArrayLike<number>; // (B) prompt tokens
-  responseLengths: ArrayLike<number>; // (B) response tokens, stop token included
+  /** (B) prompt tokens. */
+  queryLengths: ArrayLike<number>;
+  /** (B) response tokens, stop token included. */
+  responseLengths: ArrayLike<number>;
   /** Responses that a stop token ended. */
   endedCount: number;
   /** Passes over the batch that were made. */
   epochsDone: number;
   /** One per optimizer step, in order. */
   updates: readonly UpdateStats[];
+  /** Where the time went, in seconds. */
   timings: StepTimings;
   /** Response tokens that were sampled. */
   tokensGenerated: number;

@@ -2,8 +2,11 @@ import type { PpoMetrics } from "./metrics.ts";
 
 /** One sampled response, as samples.jsonl keeps it. */
 export interface SampleRecord {
+  /** PPO step, counted from 1. */
   step: number;
+  /** What the policy was given. */
   prompt: string;
+  /** What it wrote. */
   response: string;
   /** Of the reward. */
   score: number;

@@ -37,6 +37,7 @@ export class AdamW implements Disposable {
   readonly #partials: Tensor;
   readonly #options: Required<AdamWOptions>;
 
+  /** Moments of zero for the parameters of `layout`. */
   constructor(readonly gpu: Gpu, layout: ParameterLayout, options: AdamWOptions = {}) {
     this.#options = {
       beta1: 0.9,

@@ -32,7 +32,9 @@ export interface PlanInputs {
   model: CausalLMConfig;
   /** Of the classifiers that the reward asks. */
   rewards: readonly SequenceClassifierConfig[];
+  /** The run's settings. */
   settings: TrainConfig;
+  /** What the adapter allows. */
   limits: AdapterLimits;
   /** How long the prompts are that the policy is trained on, and those that it is evaluated on. */
   promptTokens: { training: PromptLengths; evaluation: PromptLengths };
@@ -40,7 +42,9 @@ export interface PlanInputs {
 
 /** Tokens of the shortest and of the longest of some prompts, at least 1. */
 export interface PromptLengths {
+  /** Tokens of the shortest. */
   shortest: number;
+  /** Tokens of the longest. */
   longest: number;
 }
 
@@ -48,6 +52,7 @@ export interface PromptLengths {
 export interface MemoryPlan {
   /** What it is for; together `peakBytes`. */
   parts: { name: string; bytes: number }[];
+  /** Bytes in all. */
   peakBytes: number;
   /** Of the policy with its value head. */
   parameters: number;

@@ -24,13 +24,17 @@ export interface PpoRun {
   policy: CausalLM;
   /** Frozen. */
   reference: CausalLM;
+  /** Scores the responses. */
   reward: Reward;
   /** Scores evaluations beside the reward; it is not trained on. */
   judge?: Reward;
   /** Sees the scores where the setting `normaliseScores` is on. */
   scoreNormaliser: ScoreNormaliser;
+  /** Of the policy's parameters. */
   optimizer: AdamW;
+  /** Holds the KL at its target. */
   controller: KlDivergenceController;
+  /** The run's settings. */
   config: TrainConfig;
   /** Shuffles the minibatches. */
   rng: Rng;

@@ -8,9 +8,11 @@ import { fenced, formatModelCard, table } from "./model_card.ts";
 
 /** What is known of a PPO run where its policy is saved. */
 export interface PpoCardFacts {
+  /** The run's settings. */
   readonly config: TrainConfig;
-  /** Steps taken, and responses sampled in them. */
+  /** PPO steps taken. */
   readonly steps: number;
+  /** Responses sampled. */
   readonly episodes: number;
   /** The name of the reward. */
   readonly reward: string;

@@ -44,6 +44,7 @@ export interface TrainOptions {
   steps?: number;
   /** Training prompts, taken in shuffled rounds (default: the built-in set). */
   prompts?: readonly string[];
+  /** Told of every step, in their order. */
   callbacks?: readonly TrainerCallback[];
   /** Ends training after the step in which it is aborted. */
   signal?: AbortSignal;

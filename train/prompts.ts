@@ -53,12 +53,14 @@ export const HELD_OUT_PROMPTS: readonly string[] = [
 
 /** A file of prompts that cannot be used. */
 export class PromptError extends RangeError {
+  /** The name of the class. */
   override name = "PromptError";
   /** Path of the file. */
   readonly file: string;
   /** Counted from 1, where it is one line's fault. */
   readonly line: number | undefined;
 
+  /** An error of a file, or of one line in it. */
   constructor(message: string, at: { file: string; line?: number; cause?: unknown }) {
     super(message, { cause: at.cause });
     this.file = at.file;
@@ -79,6 +81,7 @@ export interface PromptOptions {
 
 /** The prompts of a file. */
 export interface Prompts {
+  /** In the order of the file. */
   readonly texts: readonly string[];
   /** Whether a special token that is spelled in them is meant, as in what a chat template makes. */
   readonly specialTokens: boolean;

@@ -18,8 +18,11 @@ export interface RewardRecord {
 
 /** The content of a file, all of one kind. */
 export interface RewardData {
+  /** Path of the file. */
   file: string;
+  /** Labelled texts, or pairs of which one is preferred. */
   kind: "labels" | "pairs";
+  /** In the order of the file. */
   records: readonly RewardRecord[];
 }
 
@@ -31,12 +34,15 @@ export interface RewardExample {
   label: number;
   /** Factor of its loss, 1 for data that is trusted. */
   weight: number;
+  /** Where it comes from; empty where the file does not say. */
   source: string;
 }
 
 /** What turns texts into ids; a `SequenceClassifier` is one. */
 export interface TextEncoder {
+  /** Token ids of a text; only its beginning, where it is too long for the model. */
   encode(text: string): { ids: readonly number[]; truncated: boolean };
+  /** The model's labels. */
   readonly labels: readonly string[];
 }
 

@@ -3,17 +3,23 @@ import { mean, standardDeviation } from "./stats.ts";
 
 /** How a reward does on the examples of one source. */
 export interface SourceAccuracy {
+  /** Name of the source. */
   source: string;
+  /** Share that the reward is right about. */
   accuracy: number;
+  /** Examples. */
   count: number;
 }
 
 /** Margins of pairs: the chosen text's score minus the rejected one's. */
 export interface Margins {
+  /** In the unit of the scores. */
   mean: number;
   /** Standard deviation, unbiased. */
   std: number;
+  /** The smallest. */
   min: number;
+  /** The largest. */
   max: number;
 }
 
@@ -23,6 +29,7 @@ export interface RewardEvaluation {
   loss: number;
   /** Share of the examples that it is right about; of pairs, those with a margin above 0. */
   accuracy: number;
+  /** Examples. */
   count: number;
   /** In the order of their names. */
   sources: SourceAccuracy[];

@@ -4,12 +4,15 @@ import type { RewardProgress, RewardTrainer } from "./reward_trainer.ts";
 
 /** A line of progress: the step just taken, counted from 1, and how the last steps went. */
 export interface FitProgress extends RewardProgress {
+  /** Counted from 1. */
   step: number;
+  /** Counted from 1. */
   epoch: number;
 }
 
 /** What {@linkcode fitReward} goes by. */
 export interface FitOptions {
+  /** Passes over the examples, at most. */
   epochs: number;
   /** The batches of an epoch, counted from 0. */
   batchesOf: (epoch: number) => readonly (readonly RewardExample[])[];
@@ -23,7 +26,9 @@ export interface FitOptions {
   keepLast?: boolean;
   /** Called to keep the model as it is, in place of the one that was kept before. */
   keep: () => Promise<void>;
+  /** Hears how the last steps went. */
   onProgress: (progress: FitProgress) => void;
+  /** Hears of every evaluation, and whether the model was kept. */
   onEvaluation: (evaluation: RewardEvaluation, at: { step: number; kept: boolean }) => void;
 }
 
@@ -40,6 +45,7 @@ const REPORT_EVERY = 20;
 
 /** The loss is not a number any more: the parameters or the data are beyond f32. */
 export class DivergedError extends RangeError {
+  /** The name of the class. */
   override name = "DivergedError";
 }
 

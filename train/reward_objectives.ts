@@ -10,6 +10,7 @@ import type { RewardExample } from "./reward_data.ts";
 export interface Verdict {
   /** In nats. */
   loss: number;
+  /** Whether the model is right. */
   correct: boolean;
   /** Of a pair: the better text's score minus the worse one's. */
   margin?: number;
@@ -47,7 +48,11 @@ export function rowsOf(examples: readonly RewardExample[]): (readonly number[])[
 export class LabelObjective implements RewardObjective {
   readonly #labelSmoothing: number;
 
-  /** @param options.labelSmoothing See `crossEntropy`; verdicts are without it (default 0). */
+  /**
+   * A loss of labels.
+   *
+   * @param options.labelSmoothing See `crossEntropy`; verdicts are without it (default 0).
+   */
   constructor({ labelSmoothing = 0 }: { labelSmoothing?: number } = {}) {
     this.#labelSmoothing = labelSmoothing;
   }
@@ -81,7 +86,11 @@ export class LabelObjective implements RewardObjective {
 export class PairObjective implements RewardObjective {
   readonly #centring: number;
 
-  /** @param options.centring See `pairLoss`; verdicts are without it (default 0). */
+  /**
+   * A loss of pairs.
+   *
+   * @param options.centring See `pairLoss`; verdicts are without it (default 0).
+   */
   constructor({ centring = 0 }: { centring?: number } = {}) {
     this.#centring = centring;
   }

@@ -11,6 +11,7 @@ import { type RewardObjective, rowsOf } from "./reward_objectives.ts";
 
 /** Settings of {@linkcode RewardTrainer}. */
 export interface RewardTrainerOptions extends AdamWOptions {
+  /** What is made smaller. */
   objective: RewardObjective;
   /** Learning rate of step k, counted from 0. */
   learningRate: (step: number) => number;
@@ -36,6 +37,7 @@ const EVALUATION_BATCH = 64;
  * when they are asked for.
  */
 export class RewardTrainer implements Disposable {
+  /** Of the model's parameters. */
   readonly optimizer: AdamW;
   /** Steps taken. */
   steps = 0;
@@ -44,6 +46,8 @@ export class RewardTrainer implements Disposable {
   #examples = 0;
 
   /**
+   * A trainer that has taken no steps.
+   *
    * @param model Loaded with `train`.
    * @throws {TypeError} If it was not.
    */

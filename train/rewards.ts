@@ -3,11 +3,14 @@ import { checkShapes, type Rows } from "./rows.ts";
 
 /** What the per-token rewards are made of. */
 export interface TokenRewardInputs {
-  scores: ArrayLike<number>; // (B) of the reward, one per response
-  kl: Rows; // (B, R) nats, from the policy that sampled, without gradient
+  /** (B) of the reward, one per response. */
+  scores: ArrayLike<number>;
+  /** (B, R) nats, from the policy that sampled, without gradient. */
+  kl: Rows;
   /** Weight of the KL; 0 where the KL is a term of the loss instead. */
   beta: number;
-  mask: Rows; // (B, R) 1 on response tokens
+  /** (B, R) 1 on response tokens. */
+  mask: Rows;
 }
 
 /**

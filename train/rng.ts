@@ -14,6 +14,8 @@ export class Rng {
   #s: Uint32Array; // (4)
 
   /**
+   * A generator at its start; streams of one seed are independent.
+   *
    * @param seed Any safe integer.
    * @param stream Name of the purpose, such as "minibatches".
    * @throws {RangeError} If the seed is not a safe integer.

@@ -6,7 +6,8 @@ import { responseMask } from "./response.ts";
 
 /** A batch of B episodes: prompts of at most Q tokens, responses of at most R. */
 export interface Rollout {
-  samples: Sample[]; // (B) what the reward sees
+  /** (B) what the reward sees. */
+  samples: Sample[];
   /** (B, Q + R) prompts padded on the left, responses on the right. */
   inputIds: number[][];
   /** (B, Q + R) 1 on prompts and responses. */
@@ -17,8 +18,10 @@ export interface Rollout {
   Q: number;
   /** Columns of responses. */
   R: number;
-  queryLengths: number[]; // (B)
-  responseLengths: number[]; // (B)
+  /** (B) tokens of each prompt. */
+  queryLengths: number[];
+  /** (B) tokens of each response. */
+  responseLengths: number[];
   /** (B) whether the end of text came before the limit on the length. */
   ended: boolean[];
 }

@@ -11,6 +11,7 @@ import { isSystemError } from "./system_error.ts";
 
 /** A folder that cannot take a run, or does not hold one. */
 export class RunFolderError extends Error {
+  /** The name of the class. */
   override name = "RunFolderError";
 }
 

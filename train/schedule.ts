@@ -3,6 +3,7 @@ export type ScheduleKind = "constant" | "linear" | "cosine";
 
 /** Settings of {@linkcode learningRateAt}. */
 export interface Schedule {
+  /** How it goes on after the warm-up. */
   kind: ScheduleKind;
   /** The highest rate. */
   learningRate: number;

@@ -25,11 +25,16 @@ export interface SftStats {
 
 /** Supervised fine-tuning: next-token cross-entropy over every token that follows another. */
 export class SftTrainer implements Disposable {
+  /** Of the model's parameters. */
   readonly optimizer: AdamW;
   /** Steps taken. */
   steps = 0;
 
-  /** @param model Loaded with `train`. */
+  /**
+   * A trainer that has taken no steps.
+   *
+   * @param model Loaded with `train`.
+   */
   constructor(readonly model: CausalLM, readonly options: SftOptions) {
     this.optimizer = new AdamW(model.gpu, model.trained.layout, options);
   }

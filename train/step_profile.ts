@@ -6,6 +6,7 @@ import { PPO_PHASES, type PpoPhase, type PpoRun, type PpoStep, ppoStep } from ".
 export interface StepProfile {
   /** Steps that were timed. */
   steps: number;
+  /** Seconds of a whole step. */
   seconds: number;
   /** Seconds of every step, in order. */
   everySecond: number[];
@@ -15,6 +16,7 @@ export interface StepProfile {
   generatedPerSecond: number;
   /** Most bytes that were allocated on the GPU at a time since it was opened. */
   peakBytes: number;
+  /** Seconds of each phase, and what it asked of the GPU. */
   phases: Record<PpoPhase, { seconds: number; counts: GpuCounts }>;
 }
 
@@ -57,6 +59,7 @@ export async function profileSteps(
 export interface DispatchProfile {
   /** How dispatches were timed; by `waits`, small ones look slower than they are. */
   source: Profiler["source"];
+  /** In the order recorded. */
   dispatches: TimedDispatch[];
   /** The phases, in ms on the clock of `performance.now()`. */
   phases: { phase: PpoPhase; startMs: number; ms: number }[];
@@ -91,9 +94,13 @@ export async function profileDispatches(
 
 /** All dispatches of one kernel on tensors of the same shapes. */
 export interface KernelProfile {
+  /** Label of the kernel. */
   kernel: string;
+  /** Shapes of its tensors. */
   shape: string;
+  /** Dispatches. */
   calls: number;
+  /** Time of all of them together, in ms. */
   ms: number;
   /** Of the time of all kernels, 0 to 1. */
   timeShare: number;

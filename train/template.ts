@@ -4,6 +4,7 @@ import { Environment, Interpreter, Template } from "@huggingface/jinja";
 
 /** A template that cannot be parsed, or a record that cannot be rendered with it. */
 export class TemplateError extends SyntaxError {
+  /** The name of the class. */
   override name = "TemplateError";
 }
 

@@ -4,7 +4,9 @@ import type { Rng } from "./rng.ts";
 
 /** Documents as token ids in one piece of memory: document i is `ids[starts[i] .. starts[i + 1]]`. */
 export interface Documents {
+  /** Token ids of all documents. */
   ids: Uint32Array;
+  /** Where each document begins, and at last where the last one ends. */
   starts: Uint32Array;
   /** UTF-8 bytes of the text, a line end for each document included. */
   bytes: number;
@@ -12,6 +14,7 @@ export interface Documents {
 
 /** A data file that cannot be used. */
 export class TextDataError extends RangeError {
+  /** The name of the class. */
   override name = "TextDataError";
 }
 

@@ -21,13 +21,17 @@ import {
 export interface MappedSetting {
   /** TRL's names that it comes of; none where it is how TRL always does it. */
   readonly from: readonly string[];
+  /** Its name here. */
   readonly setting: SettingName;
+  /** Its value. */
   readonly value: unknown;
 }
 
 /** What has no equal here and does not change what is computed, or is named because it does not go unsaid. */
 export interface IgnoredName {
+  /** TRL's name. */
   readonly name: string;
+  /** Its value. */
   readonly value: unknown;
   /** Why, or what to know about it. */
   readonly remark?: string;
@@ -35,8 +39,11 @@ export interface IgnoredName {
 
 /** What a TRL config says, in the settings of this project. */
 export interface TrlTranslation {
+  /** By name, as `resolveConfig` takes them. */
   readonly settings: Readonly<Record<string, unknown>>;
+  /** What each of them comes of. */
   readonly mapped: readonly MappedSetting[];
+  /** What was not taken over. */
   readonly ignored: readonly IgnoredName[];
 }
 

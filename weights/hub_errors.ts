@@ -24,8 +24,10 @@ export type HubErrorKind =
 
 /** A model that could not be had from the Hub. */
 export class HubError extends Error {
+  /** The name of the class. */
   override name = "HubError";
 
+  /** An error that callers can tell by its kind. */
   constructor(readonly kind: HubErrorKind, message: string, cause?: unknown) {
     super(message, { cause });
   }

@@ -8,6 +8,7 @@ import { HubError } from "./hub_errors.ts";
 export interface DownloadProgress {
   /** Bytes that are here, with those of an earlier attempt. */
   doneBytes: number;
+  /** Bytes of all of its files. */
   totalBytes: number;
 }
 
@@ -38,6 +39,7 @@ export const HUB = "https://huggingface.co";
 
 /** Environment variables by name: those of the runtime, or a `Map`. */
 export interface Environment {
+  /** The value of a variable; undefined where it is not set. */
   get(name: string): string | undefined;
 }
 

@@ -3,12 +3,14 @@ import { parseJson } from "./json.ts";
 
 /** A file of JSON lines that cannot be used. */
 export class JsonLinesError extends SyntaxError {
+  /** The name of the class. */
   override name = "JsonLinesError";
   /** Path of the file. */
   readonly file: string;
   /** Counted from 1, where it is one line's fault. */
   readonly line: number | undefined;
 
+  /** Says file and line before the problem. */
   constructor(problem: string, at: { file: string; line?: number; cause?: unknown }) {
     const place = at.line === undefined ? at.file : `${at.file}, line ${at.line}`;
     super(`Cannot use ${place}: ${problem}`, { cause: at.cause });

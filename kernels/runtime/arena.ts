@@ -11,6 +11,7 @@ import { type Dtype, sizeOf, Tensor } from "./tensor.ts";
 export class Arena implements Disposable {
   readonly #slots = new Map<string, Tensor<Dtype>>();
 
+  /** An arena without slots. */
   constructor(readonly gpu: Gpu, readonly label: string) {}
 
   /** The slot `name` as a tensor of `shape`; its contents are unspecified. */

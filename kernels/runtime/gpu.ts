@@ -64,6 +64,7 @@ export class Gpu implements Disposable {
   liveBytes = 0;
   /** The most that `liveBytes` has been. */
   peakBytes = 0;
+  /** @internal */
   readonly pipelines: PipelineCache;
   /** Passes submitted so far. */
   submits = 0;

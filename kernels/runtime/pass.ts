@@ -27,6 +27,7 @@ export interface Dispatch<B extends Record<string, Access>, P extends Record<str
 
 /** A pass that was submitted, for whoever must say what the GPU is doing. */
 export interface SubmittedPass {
+  /** Label of the pass. */
   readonly label: string;
   /** Dispatches of each kernel in it, by the kernel's label. */
   readonly kernels: ReadonlyMap<string, number>;
@@ -39,6 +40,7 @@ export class Pass {
   readonly #kernels = new Map<string, number>();
   #compute: GPUComputePassEncoder | undefined;
 
+  /** Starts recording; `gpu.record` calls it. */
   constructor(readonly gpu: Gpu, readonly label: string) {
     this.#encoder = gpu.device.createCommandEncoder({ label });
     this.#timer = gpu.profiler?.timePass(label);

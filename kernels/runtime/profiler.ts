@@ -16,6 +16,7 @@ export interface TimedDispatch {
   bytes: number;
   /** When it began, in ms on the clock of `performance.now()`. */
   startMs: number;
+  /** How long it took. */
   ms: number;
 }
 

@@ -29,6 +29,8 @@ export class Tensor<D extends Dtype = "f32"> {
   readonly size: number;
 
   /**
+   * A view of a storage; `gpu.empty` and `gpu.tensor` make one of new memory.
+   *
    * @param offset Where the first element lies, in bytes from the start of the storage.
    * @param rowStride Elements from one row of the last axis to the next; more than the last axis only in a
    *   {@linkcode columns} view, which matmul and the row-wise loss kernels accept and others refuse.
