@@ -25,10 +25,13 @@
  */
 
 export {
+  type Access,
   type AdapterLimits,
   adapterLimits,
   type Arena,
+  type Bound,
   DeviceLostError,
+  type Dispatch,
   type Dtype,
   Gpu,
   type GpuCounts,
@@ -38,14 +41,19 @@ export {
   GpuUnavailableError,
   type GpuWatcher,
   type HostArray,
+  type Kernel,
+  kernel,
   type Pass,
   Profiler,
+  type Scalar,
   ShaderError,
   ShapeError,
+  type Specialisation,
   type SubmittedPass,
   type Tensor,
   type TimedDispatch,
 } from "./kernels/runtime/mod.ts";
+export type { GeluKind } from "./kernels/gelu.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 
 export { JsonError, ModelFolderError, SafetensorsError } from "./weights/errors.ts";
@@ -94,7 +102,17 @@ export {
   type LoadOptions,
 } from "./model/gpt2_weights.ts";
 export { Adapters, LoraError, type LoraOptions } from "./model/lora.ts";
-export type { SaveDtype, SaveOptions } from "./model/save.ts";
+export type {
+  FlatRange,
+  FlatTensors,
+  JoinedTensors,
+  NamedTensors,
+  ParameterLayout,
+  ParameterSpec,
+  ParameterValues,
+  StoredTensor,
+} from "./model/params.ts";
+export { SAVE_DTYPES, type SaveDtype, type SaveOptions } from "./model/save.ts";
 export type { TokenScores } from "./model/score.ts";
 export {
   type Classification,
@@ -164,6 +182,7 @@ export {
   type Evaluation,
   riseInStandardErrors,
 } from "./train/evaluate.ts";
+export type { GuardReport } from "./train/guard.ts";
 export { GuardError, type GuardEvent } from "./train/guard_event.ts";
 export {
   type GuardAction,
@@ -172,6 +191,7 @@ export {
   type RuleName as GuardRuleName,
   RULES as GUARD_RULES,
 } from "./train/guard_rules.ts";
+export type { WindowFigures } from "./train/guard_window.ts";
 export { type Experience, scoreRollout } from "./train/experience.ts";
 export { gae, type GaeInputs, type GaeOptions } from "./train/gae.ts";
 export {

@@ -39,9 +39,17 @@ export interface CausalLMParts {
   frozenBlocks?: number | undefined;
   /** Files of the folder that the model came from, to be kept when it is saved. */
   files?: CausalLMFiles;
-  /** Parameters of another model, to be used in place of own ones and not to be freed. */
+  /**
+   * Parameters of another model, to be used in place of own ones and not to be freed.
+   *
+   * @internal
+   */
   shared?: FlatTensors | undefined;
-  /** Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them. */
+  /**
+   * Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them.
+   *
+   * @internal
+   */
   halves?: HalfTensors | undefined;
 }
 
@@ -64,7 +72,11 @@ export class CausalLM implements Disposable {
   readonly files: CausalLMFiles;
   /** The parameters by checkpoint name, without the prefix `transformer.`; those in `halves` are not among them. */
   readonly values: FlatTensors | JoinedTensors;
-  /** Matrices that are kept in 16 bits. */
+  /**
+   * Matrices that are kept in 16 bits.
+   *
+   * @internal
+   */
   readonly halves: HalfTensors | undefined;
   /**
    * Those that training changes: `values`, or what of them is not frozen, or with adapters these and the value head,
@@ -125,7 +137,11 @@ export class CausalLM implements Disposable {
     this.head = new LmHead(this.arena, (halves?.has(head) ? halves : this.values).get(head), dhead);
   }
 
-  /** What the layers need to record themselves into `pass`. */
+  /**
+   * What the layers need to record themselves into `pass`.
+   *
+   * @internal
+   */
   context(pass: Pass): LayerContext {
     const { values, trained, halves, grads, arena, adapters } = this;
     const others = adapters ? trained : halves?.expandedIn(pass, arena);

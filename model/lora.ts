@@ -96,7 +96,11 @@ export class Adapters {
     return this.#byLayer.has(layer);
   }
 
-  /** Adds to `out` (N, out) of the linear layer `name` what its adapters make of `x` (N, in). */
+  /**
+   * Adds to `out` (N, out) of the linear layer `name` what its adapters make of `x` (N, in).
+   *
+   * @internal
+   */
   forward(context: LayerContext, { name, x, out }: { name: string; x: Tensor; out: Tensor }): void {
     const { pass, values } = context;
     for (const adapted of this.#byLayer.get(name) ?? []) {
@@ -110,6 +114,7 @@ export class Adapters {
    * Backward of {@linkcode forward}: adds to `dx` (N, in) and to the gradients of A and B.
    *
    * @param tensors.dout (N, out) gradient with respect to the layer's output.
+   * @internal
    */
   backward(
     context: LayerContext,
@@ -135,6 +140,7 @@ export class Adapters {
    *
    * @param tensors.weight (in, out), as a whole.
    * @param tensors.values Has A and B of the adapters.
+   * @internal
    */
   merge(
     pass: Pass,

@@ -2,7 +2,9 @@ import { type Gpu, type Pass, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
 
 /** Name and shape of one parameter tensor. The weight of a linear layer is (in, out). */
 export interface ParameterSpec {
+  /** In the checkpoint, without the prefix of its architecture. */
   name: string;
+  /** Lengths of the axes. */
   shape: readonly number[];
   /**
    * How it lies in a checkpoint: one tensor of the same name and shape, if absent; several lie side by side
@@ -13,6 +15,7 @@ export interface ParameterSpec {
 
 /** A tensor of a checkpoint that holds a parameter or a part of one. */
 export interface StoredTensor {
+  /** In the checkpoint, without the prefix of its architecture. */
   name: string;
   /** In the checkpoint. */
   shape: readonly number[];
@@ -78,6 +81,11 @@ export class ParameterLayout {
   readonly #places = new Map<string, Place>();
   readonly #chunks: { size: number; decay: boolean }[] = [];
 
+  /**
+   * Lays out the parameters: first those with weight decay, then the others.
+   *
+   * @param bindingBytes Most bytes that one binding may cover.
+   */
   constructor(readonly specs: readonly ParameterSpec[], readonly bindingBytes: number) {
     for (const decay of [true, false]) {
       let chunk = -1;
@@ -109,7 +117,11 @@ export class ParameterLayout {
     return this.#places.has(name);
   }
 
-  /** Where `name` lies. */
+  /**
+   * Where `name` lies.
+   *
+   * @internal
+   */
   place(name: string): Place {
     const place = this.#places.get(name);
     if (!place) {
@@ -142,14 +154,18 @@ export function eitherOf(first: NamedTensors, second: NamedTensors): NamedTensor
 
 /** Parameters and their tensors, as files are read and written: those of one layout, or of several together. */
 export interface ParameterValues {
+  /** Names and shapes. */
   readonly layout: { readonly specs: readonly ParameterSpec[] };
+  /** The tensor of that name; shares memory. */
   get(name: string): Tensor;
 }
 
 /** The parameters of one or several flat memories as one. */
 export class JoinedTensors implements NamedTensors, ParameterValues {
+  /** Names and shapes, and the number of scalars. */
   readonly layout: { readonly specs: readonly ParameterSpec[]; readonly count: number };
 
+  /** Joins memories, of which the first that has a name counts. */
   constructor(readonly parts: readonly FlatTensors[]) {
     this.layout = {
       specs: parts.flatMap(({ layout }) => layout.specs),
@@ -176,6 +192,7 @@ export class JoinedTensors implements NamedTensors, ParameterValues {
 
 /** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
 export class FlatTensors implements NamedTensors, ParameterValues {
+  /** Memory that is there already; {@linkcode ParameterLayout.allocate} makes some. */
   constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}
 
   /** Whether there is a tensor of that name. */

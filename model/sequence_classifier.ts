@@ -59,7 +59,11 @@ export interface SequenceClassifierParts {
   original?: unknown;
   /** Whether the head is new, and says nothing before it is trained. */
   freshHead?: boolean;
-  /** Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them. */
+  /**
+   * Matrices in 16 bits, to be used in place of own ones; the model, which cannot be trained, frees them.
+   *
+   * @internal
+   */
   halves?: HalfTensors | undefined;
 }
 
@@ -87,7 +91,11 @@ export class SequenceClassifier implements Disposable {
   readonly layout: ParameterLayout;
   /** The parameters by checkpoint name, without the trunk's prefix; those in `halves` are not among them. */
   readonly values: FlatTensors;
-  /** Matrices that are kept in 16 bits. */
+  /**
+   * Matrices that are kept in 16 bits.
+   *
+   * @internal
+   */
   readonly halves: HalfTensors | undefined;
   /** Their gradients, if the model is trained. */
   readonly grads: FlatTensors | undefined;
@@ -120,7 +128,11 @@ export class SequenceClassifier implements Disposable {
     return this.config.labels;
   }
 
-  /** What the layers need to record themselves into `pass`. */
+  /**
+   * What the layers need to record themselves into `pass`.
+   *
+   * @internal
+   */
   context(pass: Pass): LayerContext {
     const { values, halves, grads, arena } = this;
     const all = halves ? eitherOf(halves.expandedIn(pass, arena), values) : values;

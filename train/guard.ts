@@ -33,6 +33,7 @@ import { encodePrompts, sampleRollout } from "./rollout.ts";
 
 /** What the guard found in a step. */
 export interface GuardReport {
+  /** What the rules saw and did, in their order. */
   events: GuardEvent[];
   /** What every rule looked at; NaN where there was nothing to measure. */
   figures: Record<RuleName, number>;

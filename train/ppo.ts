@@ -124,13 +124,13 @@ export async function ppoStep(
   };
 }
 
-/** Per-token rewards, and from them advantages and returns by GAE. */
+/** Per-token rewards, and from them advantages and returns by GAE; (B, R) each. */
 export function advantagesOf(
   { config, controller }: Pick<PpoRun, "config" | "controller">,
   { mask }: Rollout,
   { logprobs, refLogprobs, klFull, values }: Experience,
   scores: readonly number[],
-) {
+): Record<"klPenalty" | "rewards" | "advantages" | "returns", number[][]> {
   const klPenalty = config.klEstimator === "full"
     ? klFull
     : estimateKl({ logprobs, refLogprobs, mask }, config.klEstimator); // (B, R) nats

@@ -16,10 +16,15 @@ export interface Kernel<
   Bindings extends Record<string, Access> = Record<string, Access>,
   Params extends Record<string, Scalar> = Record<string, Scalar>,
 > {
+  /** For messages and profiles. */
   readonly label: string;
+  /** WGSL of the module. */
   readonly code: string;
+  /** Name of the entry point in it. */
   readonly entry: string;
+  /** Tensors, and how the entry point uses each. */
   readonly bindings: Bindings;
+  /** Scalars of the uniform. */
   readonly params: Params;
   /** Whether the WGSL uses subgroup operations; such a kernel runs only where `gpu.subgroupSize > 0`. */
   readonly subgroups?: boolean;

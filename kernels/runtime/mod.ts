@@ -4,8 +4,9 @@ export { countsBetween, type GpuCounts } from "./counts.ts";
 export { type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
 export { adapterLimits, Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
-export { type Access, type Kernel, kernel, wgslName, wgslOf } from "./kernel.ts";
-export { Pass, type SubmittedPass } from "./pass.ts";
+export { type Access, type Kernel, kernel, type Scalar, wgslName, wgslOf } from "./kernel.ts";
+export { type Bound, type Dispatch, Pass, type SubmittedPass } from "./pass.ts";
+export type { Specialisation } from "./pipelines.ts";
 export { type PassTimer, Profiler, type TimedDispatch } from "./profiler.ts";
 export { readInTurn } from "./read_in_turn.ts";
 export {

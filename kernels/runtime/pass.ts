@@ -17,7 +17,9 @@ export type Bound<B extends Record<string, Access>> =
 /** One dispatch of a kernel. */
 export interface Dispatch<B extends Record<string, Access>, P extends Record<string, Scalar>>
   extends Specialisation {
+  /** One tensor for each binding, optional ones perhaps left out. */
   tensors: Bound<B>;
+  /** The scalars of the uniform. */
   params: { [Name in keyof P]: number };
   /** Workgroups in x, y, z. A single number above 65,535 is folded: see `group_index` in common.wgsl. */
   workgroups: readonly [number] | readonly [number, number] | readonly [number, number, number];

@@ -5,7 +5,9 @@ import { type Dtype, show, type Storage, type Tensor } from "./tensor.ts";
 
 /** Everything that specialises one dispatch of a kernel, beside its tensors. */
 export interface Specialisation {
+  /** Values for `override` declarations; the kernel's own if absent. */
   constants?: Readonly<Record<string, number>>;
+  /** Values for `const` declarations that the code leaves out; the kernel's own if absent. */
   consts?: Readonly<Record<string, number>>;
 }
 

@@ -64,7 +64,11 @@ export class Profiler {
     return profiler;
   }
 
-  /** The timer of one pass; {@linkcode Pass} asks for it. */
+  /**
+   * The timer of one pass; {@linkcode Pass} asks for it.
+   *
+   * @internal
+   */
   timePass(label: string): PassTimer {
     const { device } = this.gpu;
     const timed: Untimed[] = [];

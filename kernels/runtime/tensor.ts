@@ -36,6 +36,7 @@ export class Tensor<D extends Dtype = "f32"> {
    *   {@linkcode columns} view, which matmul and the row-wise loss kernels accept and others refuse.
    */
   constructor(
+    /** @internal */
     readonly storage: Storage,
     readonly offset: number,
     readonly shape: readonly number[],
