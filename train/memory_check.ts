@@ -3,7 +3,7 @@
 import { type AdapterLimits, GpuMemoryError, ShapeError } from "../kernels/runtime/mod.ts";
 import { parseBytes, showBytes } from "./byte_size.ts";
 import { separated, type SettingName, type TrainConfig } from "./config.ts";
-import { LEVERS } from "./memory_levers.ts";
+import { LEVERS, type Patch } from "./memory_levers.ts";
 import { type MemoryPlan, type PlanInputs, planMemory } from "./plan.ts";
 
 /** A run that would not fit, found before it begins. */
