@@ -12,7 +12,12 @@ export interface AdapterConfig extends LoraOptions {
 }
 
 /** Options of PEFT's LoraConfig that change the result, with the one value that is supported. */
-const SWITCHES = { use_dora: false, use_rslora: false, lora_bias: false } as const;
+const SWITCHES = {
+  use_dora: false,
+  use_rslora: false,
+  use_qalora: false,
+  lora_bias: false,
+} as const;
 
 /** The same, where nothing is what is supported: null, or an empty list or object. */
 const NOTHING = [
@@ -23,7 +28,11 @@ const NOTHING = [
   "layers_to_transform",
   "modules_to_save",
   "target_parameters",
+  "trainable_token_indices",
 ] as const;
+
+/** How adapters may have begun; in other ways PEFT changes the weights below them too, each time that it loads them. */
+const BEGINNINGS: readonly unknown[] = [true, false, "gaussian", "eva", "orthogonal"];
 
 /**
  * Reads what PEFT writes for LoRA.
@@ -41,9 +50,13 @@ export function parseAdapterConfig(json: unknown, source: string): AdapterConfig
   if (bias !== "none") throw read.error("bias", '"none"; train no biases');
   read.fixed(SWITCHES);
   for (const key of NOTHING) {
-    if (Object.keys(read.json[key] ?? {}).length > 0) {
+    const value = read.json[key] ?? {};
+    if (typeof value !== "object" || Object.keys(value).length > 0) {
       throw read.error(key, "null or empty; it is not supported");
     }
+  }
+  if (!BEGINNINGS.includes(read.json.init_lora_weights ?? true)) {
+    throw read.error("init_lora_weights", "true; save the adapters as plain LoRA");
   }
   if (typeof base !== "string" || base === "") {
     throw read.error("base_model_name_or_path", "the name of a model; correct it");

@@ -3,7 +3,15 @@
 import { join, resolve } from "node:path";
 import { writeFileAtomic, writeFolderAtomic } from "../weights/atomic.ts";
 import { ModelFolderError } from "../weights/errors.ts";
-import { holdsAdapters, type ModelFolder, openAdapterFolder } from "../weights/folder.ts";
+import {
+  holdsAdapters,
+  type ModelFolder,
+  openAdapterFolder,
+  readAdapterConfig,
+} from "../weights/folder.ts";
+import { isSnapshot } from "../weights/hub_cache.ts";
+import { parseHubName } from "../weights/hub_name.ts";
+import { showJson } from "../weights/json.ts";
 import { writeSafetensors } from "../weights/safetensors.ts";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_FILE } from "../weights/weights.ts";
 import { parseAdapterConfig, toPeftConfig } from "./adapter_config.ts";
@@ -11,7 +19,7 @@ import type { CausalLM } from "./causal_lm.ts";
 import { Adapters } from "./lora.ts";
 import { ParameterLayout, type ParameterValues } from "./params.ts";
 import type { SaveOptions } from "./save.ts";
-import { type CheckpointNames, readParameters, storedTensors } from "./stored.ts";
+import { type CheckpointNames, expectParameters, readParameters, storedTensors } from "./stored.ts";
 
 /** PEFT wraps the model twice. The value head lies beside the adapters under TRL's name, which PEFT leaves out. */
 const NAMES: CheckpointNames = { prefix: "base_model.model.transformer.", heads: /^v_head\./ };
@@ -20,22 +28,26 @@ const NAMES: CheckpointNames = { prefix: "base_model.model.transformer.", heads:
  * The folder of the whole model that a folder stands for, and the folders of adapters between the two, in the order
  * in which they were trained: none if the folder itself holds a whole model.
  *
- * @param find Finds the folder of a model that adapters name.
- * @throws {ModelFolderError} If a folder or file is missing, or the adapters belong to themselves.
+ * @param find Finds the folder of a model that adapters name. Adapters from the Hub come from a stranger, who is not to
+ * choose a folder of this machine: what they name is not `local`.
+ * @throws {ModelFolderError} If a folder or file is missing, the adapters belong to themselves, or ones from the Hub
+ * name a path.
  * @throws {HubError} If the model is on the Hub and cannot be had.
  * @throws {ModelConfigError} If adapters have an option that is not implemented.
  */
 export async function findBase(
   path: string,
-  find: (name: string) => Promise<string>,
+  find: (name: string, options: { local: boolean }) => Promise<string>,
 ): Promise<{ base: string; adapters: string[] }> {
   const adapters: string[] = [];
   let base = path;
   while (await holdsAdapters(base)) {
     adapters.unshift(resolve(base));
-    using folder = await openAdapterFolder(base);
-    const { baseModel } = parseAdapterConfig(folder.config, join(base, ADAPTER_CONFIG));
-    base = await find(baseModel);
+    const source = join(base, ADAPTER_CONFIG);
+    const { baseModel } = parseAdapterConfig(await readAdapterConfig(base), source);
+    const local = !isSnapshot(base);
+    if (!local && parseHubName(baseModel) === undefined) throw namesPath(source, baseModel);
+    base = await find(baseModel, { local });
     if (!adapters.includes(resolve(base))) continue;
     throw new ModelFolderError(
       `Cannot load ${path}: its adapters belong to ${base}, which is adapters of the same model; ` +
@@ -44,6 +56,12 @@ export async function findBase(
     );
   }
   return { base, adapters };
+}
+
+function namesPath(path: string, baseModel: string): ModelFolderError {
+  const problem = `base_model_name_or_path is ${showJson(baseModel)}, which is no model on the Hub`;
+  const remedy = "copy the adapters into a folder of your own, and name their base model there";
+  return new ModelFolderError(`Cannot use ${path}: ${problem}; ${remedy}`, { path });
 }
 
 /**
@@ -69,6 +87,11 @@ export async function mergeAdapters(model: CausalLM, path: string): Promise<void
   const { gpu, values: weights, parameters } = model;
   const config = parseAdapterConfig(folder.config, join(path, ADAPTER_CONFIG));
   const adapters = new Adapters(config, weights.layout.specs);
+  expectParameters(folder, {
+    layers: adapters.layers.length,
+    parameters: () => adapters.parameters,
+    names: NAMES,
+  });
   const layout = new ParameterLayout(adapters.parameters, gpu.bindingBytes);
   const values = layout.allocate(gpu, "merge");
   try {

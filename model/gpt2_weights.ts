@@ -26,10 +26,14 @@ export interface CausalLMFiles {
   name?: string;
 }
 
-/** Classes with a head put a prefix before the trunk's names; GPT-2's original checkpoint does not. */
+/**
+ * Classes with a head put a prefix before the trunk's names; GPT-2's original checkpoint does not. A state of TRL's
+ * class with a value head has one more, where it was saved without the class's own method.
+ */
 export const CAUSAL_LM_NAMES: CheckpointNames = {
   prefix: "transformer.",
   heads: /^(v_head|lm_head)\./,
+  wrapper: "pretrained_model.",
 };
 
 /** Tensors of old checkpoints that are no parameters: the causal mask and its fill value. */
@@ -70,8 +74,11 @@ export async function loadCausalLM(
   path: string,
   options: LoadOptions = {},
 ): Promise<CausalLM> {
-  const find = (name: string) => resolveModelFolder(name, options.hub);
-  const { base, adapters } = await findBase(path, find);
+  const { base, adapters } = await findBase(
+    path,
+    (name, { local }) => resolveModelFolder(name, { ...options.hub, local }),
+  );
+  if (adapters.length > 0) options.hub?.say?.(`${path} holds adapters; they go on top of ${base}`);
   const model = await loadWhole(gpu, base, { name: resolve(path), ...options });
   try {
     for (const folder of adapters) await mergeAdapters(model, folder);

@@ -16,6 +16,8 @@ export interface CheckpointNames {
   prefix: string;
   /** Names that never have it: those of the heads. */
   heads: RegExp;
+  /** What a class around the model may put before all of these names. */
+  wrapper?: string;
 }
 
 /** What {@linkcode readParameters} reads, and where it puts it. */
@@ -26,7 +28,7 @@ export interface ReadOptions {
   /** The parameters to read; all of `values` by default. */
   specs?: readonly ParameterSpec[];
   names: CheckpointNames;
-  /** Whether a tensor of the file that is none of `specs` may be left out; by default none may. */
+  /** Whether a tensor of the file that is none of `specs` may be left out, by its name unwrapped; by default none may. */
   ignored?: (name: string) => boolean;
   /** What the file should hold, for error messages: "a GPT-2". */
   kind: string;
@@ -126,19 +128,22 @@ function storedName({ name }: StoredTensor, { prefix, heads }: CheckpointNames):
   return heads.test(name) ? name : prefix + name;
 }
 
-/** The name of a part in a file, with the prefix of its architecture or without. */
+/** The name of a part in a file, with the prefix of its architecture or without, wrapped or not. */
 function nameIn(folder: ModelFolder, part: StoredTensor, names: CheckpointNames): string {
   const full = storedName(part, names);
-  return folder.tensors.has(part.name) && !folder.tensors.has(full) ? part.name : full;
+  const { wrapper = "" } = names;
+  const others = [part.name, wrapper + full, wrapper + part.name];
+  return [full, ...others].find((name) => folder.tensors.has(name)) ?? full;
 }
 
 function expectKnown(
   folder: ModelFolder,
   known: ReadonlySet<string>,
-  { ignored = () => false, kind }: ReadOptions,
+  { ignored = () => false, names: { wrapper = "" }, kind }: ReadOptions,
 ): void {
   for (const name of folder.tensors.keys()) {
-    if (known.has(name) || ignored(name)) continue;
+    const bare = name.startsWith(wrapper) ? name.slice(wrapper.length) : name;
+    if (known.has(name) || ignored(bare)) continue;
     const path = folder.weightsPath;
     throw new ModelFolderError(
       `Cannot load ${path}: tensor ${showJson(name)} is not part of ${kind}; ` +

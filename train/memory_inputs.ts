@@ -30,7 +30,10 @@ export async function planInputs(
   { limits, hub }: { limits: AdapterLimits; hub: HubOptions },
 ): Promise<PlanInputs> {
   const folder = settings.model ? await findConfig(settings.model, hub) : EMBEDDED_POLICY;
-  const { base } = await findBase(folder, (name) => resolveConfigFolder(name, hub));
+  const { base } = await findBase(
+    folder,
+    (name, { local }) => resolveConfigFolder(name, { ...hub, local }),
+  );
   const { reward, judge, specialTokens } = settings;
   const rewards = [];
   for (const scorer of [reward, judge]) {

@@ -145,7 +145,7 @@ export async function holdsAdapters(path: string): Promise<boolean> {
  */
 export async function openAdapterFolder(path: string): Promise<ModelFolder> {
   const files = await listFiles(path);
-  const config = await readConfig(path, ADAPTER_CONFIG);
+  const config = await readAdapterConfig(path);
   if (!files.includes(ADAPTER_WEIGHTS)) {
     throw unopened(path, `${ADAPTER_WEIGHTS} is missing; save the adapters as safetensors`);
   }
@@ -186,6 +186,15 @@ async function readFile(folder: string, name: string): Promise<Uint8Array<ArrayB
  */
 export function readModelConfig(folder: string): Promise<unknown> {
   return readConfig(folder, CONFIG);
+}
+
+/**
+ * What the `adapter_config.json` of a folder of adapters holds; the adapters need not be there.
+ *
+ * @throws {ModelFolderError} If it is missing or not JSON.
+ */
+export function readAdapterConfig(folder: string): Promise<unknown> {
+  return readConfig(folder, ADAPTER_CONFIG);
 }
 
 async function readConfig(folder: string, name: string): Promise<unknown> {

@@ -8,6 +8,7 @@ import { CONFIG, hasModel } from "./hub_files.ts";
 import { type HubName, parseHubName } from "./hub_name.ts";
 import { defaultCacheDir, type HubOptions } from "./hub_options.ts";
 import { downloadConfig, downloadSnapshot } from "./hub_snapshot.ts";
+import { ADAPTER_CONFIG } from "./weights.ts";
 
 /** A model that is on this machine. */
 export interface ResolvedModel {
@@ -29,6 +30,8 @@ export async function resolveModelFolder(name: string, options?: HubOptions): Pr
  * what follows an `@`: a branch, a tag, or a whole commit hash, for which nothing is asked over the network if it
  * is in the cache. Everything else, such as `./x` or an absolute path, can only be a path.
  *
+ * A model may be adapters alone, as PEFT writes them; the model that they belong to is another name.
+ *
  * Where the Hub cannot be reached, what the cache last saw of the branch or tag is used, and `say` hears of it.
  *
  * @throws {ModelFolderError} If it is a path and there is no folder.
@@ -44,7 +47,7 @@ export async function resolveModel(
 
 /**
  * A folder with the configuration of a model, and perhaps no more: of a model on the Hub that is not on this machine
- * yet, `config.json` is downloaded and nothing else.
+ * yet, `config.json`, or of adapters `adapter_config.json`, is downloaded and nothing else.
  *
  * @throws {ModelFolderError} As {@linkcode resolveModel}, and {@linkcode HubError} too.
  */
@@ -63,7 +66,7 @@ async function resolve(
   options: HubOptions,
   extent: Extent,
 ): Promise<ResolvedModel> {
-  const kind = await kindOf(name);
+  const kind = options.local === false ? "nothing" : await kindOf(name);
   if (kind === "folder") return { folder: name, name };
   const hub = parseHubName(name);
   const unopened = (problem: string) =>
@@ -116,7 +119,7 @@ async function commitInCache(
   const client = await HubClient.open(hub, options);
   let config: RemoteFile | undefined;
   try {
-    config = await client.describe(CONFIG);
+    config = await client.describe(CONFIG) ?? await client.describe(ADAPTER_CONFIG);
   } catch (error) {
     const isDown = error instanceof HubError && ["unreachable", "busy"].includes(error.kind);
     if (!isDown || cached === undefined) throw error;

@@ -7,7 +7,7 @@
  *     models--owner--name/snapshots/COMMIT/NAME   links to blobs
  */
 
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { writeFileAtomic } from "./atomic.ts";
 import { exists } from "./hub_files.ts";
 import { type HubName, isCommit } from "./hub_name.ts";
@@ -82,6 +82,11 @@ export class HubCache {
   #ref(revision: string): string {
     return join(this.#repository, "refs", ...revision.split("/"));
   }
+}
+
+/** Whether a folder is a snapshot of such a cache, so that what its files say comes from a stranger. */
+export function isSnapshot(folder: string): boolean {
+  return /[/\\]models--[^/\\]+[/\\]snapshots[/\\][0-9a-f]{40}$/.test(resolve(folder));
 }
 
 async function ignoring(

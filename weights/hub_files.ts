@@ -2,7 +2,7 @@
 
 import { join } from "node:path";
 import { parseShardIndex } from "./shard_index.ts";
-import { SHARD_INDEX, WEIGHTS } from "./weights.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, SHARD_INDEX, WEIGHTS } from "./weights.ts";
 
 export const CONFIG = "config.json";
 
@@ -29,13 +29,14 @@ export const OTHER_WEIGHTS: readonly string[] = [
 ];
 
 /**
- * Whether a folder has what a model cannot do without: configuration, all weights, a tokenizer.
+ * Whether a folder has what a model cannot do without: configuration, all weights, a tokenizer; or of adapters,
+ * which do without a tokenizer, the same.
  *
  * Another program may have fetched the rest of it in part; it is not asked about.
  */
 export async function hasModel(folder: string): Promise<boolean> {
   const has = (name: string) => exists(join(folder, name));
-  if (!await has(CONFIG)) return false;
+  if (!await has(CONFIG)) return await has(ADAPTER_CONFIG) && await has(ADAPTER_WEIGHTS);
   const tokenizer = await has("tokenizer.json") || await has("vocab.txt") ||
     await has("vocab.json") && await has("merges.txt");
   if (!tokenizer) return false;

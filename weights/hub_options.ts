@@ -22,6 +22,8 @@ export interface HubOptions {
   tokenFile?: string | undefined;
   /** Folder of the cache, in the layout of Python's `huggingface_hub` (default `~/.cache/huggingface/hub`). */
   cacheDir?: string | undefined;
+  /** Whether a name may mean a folder of this machine (default true); if not, it means a model on the Hub. */
+  local?: boolean | undefined;
   /** Take models from the cache alone (default false). */
   offline?: boolean | undefined;
   /** Longest silence of a server before it counts as lost, in ms (default 10 000). */

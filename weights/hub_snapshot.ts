@@ -7,7 +7,7 @@ import { HubError } from "./hub_errors.ts";
 import { OTHER_WEIGHTS, shardNames, SIDE_FILES, TOKENIZER_PARTS } from "./hub_files.ts";
 import type { HubOptions } from "./hub_options.ts";
 import { inParallel } from "./parallel.ts";
-import { SHARD_INDEX, WEIGHTS } from "./weights.ts";
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, SHARD_INDEX, WEIGHTS } from "./weights.ts";
 
 /** Files that are asked for at a time. */
 const PARALLEL = 4;
@@ -22,7 +22,8 @@ export interface SnapshotContext {
 }
 
 /**
- * Downloads the files of a model that are needed, at the commit of its `config.json`.
+ * Downloads the files of a model that are needed, at the commit of its `config.json`; of adapters, at that of their
+ * `adapter_config.json`, these two files.
  *
  * The snapshot gets its files when all of them are in the cache, so that no part of a model looks like one.
  *
@@ -33,17 +34,30 @@ export async function downloadSnapshot(
   config: RemoteFile,
   context: SnapshotContext,
 ): Promise<void> {
-  const side = await describe(SIDE_FILES, config, context);
-  const hasTokenizer = side.some(({ name }) => name === "tokenizer.json");
-  const parts = hasTokenizer ? [] : await describe(TOKENIZER_PARTS, config, context);
-  const weights = await describeWeights(config, context);
-  const files = [config, ...side, ...parts, ...weights];
+  const files = config.name === ADAPTER_CONFIG
+    ? [config, await describeAdapters(config, context)]
+    : await describeModel(config, context);
   await download(files, context);
   for (const file of files) await context.cache.link(config.commit, file);
 }
 
+async function describeModel(config: RemoteFile, context: SnapshotContext): Promise<RemoteFile[]> {
+  const side = await describe(SIDE_FILES, config, context);
+  const hasTokenizer = side.some(({ name }) => name === "tokenizer.json");
+  const parts = hasTokenizer ? [] : await describe(TOKENIZER_PARTS, config, context);
+  return [config, ...side, ...parts, ...await describeWeights(config, context)];
+}
+
+async function describeAdapters(config: RemoteFile, context: SnapshotContext): Promise<RemoteFile> {
+  const [weights] = await describe([ADAPTER_WEIGHTS], config, context);
+  if (weights !== undefined) return weights;
+  const problem = `it has ${ADAPTER_CONFIG} but no ${ADAPTER_WEIGHTS}`;
+  const remedy = "save the adapters once more with save_pretrained, which writes safetensors";
+  throw new HubError("content", `Cannot use ${context.id}: ${problem}; ${remedy}`);
+}
+
 /**
- * Downloads `config.json` alone, into a snapshot that is not whole yet.
+ * Downloads `config.json`, or `adapter_config.json`, alone, into a snapshot that is not whole yet.
  *
  * @throws {HubError} If the download fails.
  */

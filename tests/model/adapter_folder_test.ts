@@ -171,6 +171,9 @@ Deno.test("loadCausalLM() refuses adapters that do not fit, or whose model is mi
       await refuse({ base_model_name_or_path: `${folder}/none` }, "there is no such folder");
       await refuse({ base_model_name_or_path: folder }, "whole model");
       await refuse({ r: 3 }, "adapter_config.json makes it [3,48]");
+      gpu.peakBytes = gpu.liveBytes;
+      for (const r of [1e6, 1e9, 2 ** 53 - 1]) await refuse({ r }, "adapter_config.json makes it");
+      assert(gpu.peakBytes - gpu.liveBytes < 2e6, "no memory but that of the base model");
       await refuse({ target_modules: ["c_attn"] }, "c_proj.lora_A.weight");
       await refuse({ target_modules: ["k_proj"] }, '"k_proj"');
       await refuse({ base_model_name_or_path: GPT_NEO }, '"c_attn"');
@@ -202,6 +205,10 @@ const REFUSED: [change: Record<string, unknown>, says: string][] = [
   [{ rank_pattern: { c_attn: 8 } }, "rank_pattern is"],
   [{ modules_to_save: ["lm_head"] }, "modules_to_save is"],
   [{ layers_to_transform: [1] }, "layers_to_transform is [1]"],
+  [{ layers_to_transform: 1 }, "layers_to_transform is 1"],
+  [{ trainable_token_indices: [0] }, "trainable_token_indices is [0]"],
+  [{ use_qalora: true }, "use_qalora is true"],
+  [{ init_lora_weights: "pissa_niter_16" }, 'init_lora_weights is "pissa_niter_16"'],
   [{ target_modules: "all-linear" }, 'target_modules is "all-linear"'],
   [{ target_modules: [1] }, "target_modules is [1]"],
   [{ base_model_name_or_path: null }, "base_model_name_or_path is null"],

@@ -1,6 +1,7 @@
 /** GPT-2 in every form of storage that transformers writes, in and out. */
 
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Gpu } from "../../kernels/runtime/mod.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import type { SaveOptions } from "../../model/save.ts";
 import { SafetensorsError } from "../../weights/errors.ts";
@@ -112,22 +113,35 @@ Deno.test("savePretrained() refuses options that do not exist", () =>
     })
   ));
 
-Deno.test("loadCausalLM() reads a folder of TRL: value head and tied head among the weights", () =>
-  withGpu((gpu) =>
-    withFolder(async (folder) => {
-      await copyGpt2(folder);
-      const weight = Float32Array.from({ length: 48 }, (_, i) => i / 48);
-      await changeWeights(folder, (tensors) => {
-        const { shape, data } = tensors.find(({ name }) => name === "transformer.wte.weight")!;
-        return [
-          ...tensors,
-          { name: "lm_head.weight", shape, data },
-          { name: "v_head.summary.weight", shape: [1, 48], data: weight },
-          { name: "v_head.summary.bias", shape: [1], data: Float32Array.of(2) },
-        ];
-      });
-      using model = await loadCausalLM(gpu, folder, { valueHead: true });
-      assertEquals(await gpu.read(model.values.get("v_head.summary.weight")), weight);
-      assertEquals(await gpu.read(model.values.get("v_head.summary.bias")), Float32Array.of(2));
-    })
-  ));
+/** As `save_pretrained` of TRL's class with a value head names the model's tensors, and as its `state_dict` does. */
+const TRL_NAMES: Record<string, string> = { "stripped": "", "whole": "pretrained_model." };
+
+for (const [kind, wrapper] of Object.entries(TRL_NAMES)) {
+  Deno.test(`loadCausalLM() reads a folder of TRL with ${kind} names, value head and tied head`, () =>
+    withGpu((gpu) => withFolder((folder) => readsTrlFolder(gpu, { folder, wrapper }))));
+}
+
+async function readsTrlFolder(
+  gpu: Gpu,
+  { folder, wrapper }: { folder: string; wrapper: string },
+): Promise<void> {
+  await copyGpt2(folder);
+  const weight = Float32Array.from({ length: 48 }, (_, i) => i / 48);
+  await changeWeights(folder, (tensors) => {
+    const { shape, data } = tensors.find(({ name }) => name === "transformer.wte.weight")!;
+    return [
+      ...tensors.map((tensor) => ({ ...tensor, name: wrapper + tensor.name })),
+      { name: `${wrapper}lm_head.weight`, shape, data },
+      { name: "v_head.summary.weight", shape: [1, 48], data: weight },
+      { name: "v_head.summary.bias", shape: [1], data: Float32Array.of(2) },
+    ];
+  });
+  using model = await loadCausalLM(gpu, folder, { valueHead: true });
+  assertEquals(await gpu.read(model.values.get("v_head.summary.weight")), weight);
+  assertEquals(await gpu.read(model.values.get("v_head.summary.bias")), Float32Array.of(2));
+  using plain = await loadCausalLM(gpu, GPT2);
+  for (const { name } of plain.values.layout.specs) {
+    const [read, expected] = [model, plain].map(({ values }) => gpu.read(values.get(name)));
+    assertEquals(await read, await expected, name);
+  }
+}
