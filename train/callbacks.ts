@@ -1,9 +1,10 @@
-import { clock } from "./clock.ts";
 import type { Evaluation } from "./evaluate.ts";
 import type { GuardEvent } from "./guard_event.ts";
 import type { PpoMetrics } from "./metrics.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
 import type { PpoTrainer } from "./ppo_trainer.ts";
+import { sampleTable } from "./sample_table.ts";
+import { stepLine, stepRow, stepTitles } from "./step_line.ts";
 
 /** What a training step reports. */
 export interface PpoStats {
@@ -31,7 +32,7 @@ export interface TrainerCallback {
   onTrainEnd?(trainer: PpoTrainer): void | Promise<void>;
   /** Before a step, whose number is counted from 1. */
   onStepBegin?(trainer: PpoTrainer, step: number): void | Promise<void>;
-  /** After a step, unless the guard ended training or went back to a checkpoint. */
+  /** After a step, the one that the guard ends training with included, unless it went back to a checkpoint. */
   onStepEnd?(trainer: PpoTrainer, stats: PpoStats): void | Promise<void>;
   /** After the guard went back to a checkpoint: `trainer.steps` is that of the checkpoint, later steps are undone. */
   onRollback?(trainer: PpoTrainer): void | Promise<void>;
@@ -45,45 +46,59 @@ export interface TrainerCallback {
   onCheckpoint?(trainer: PpoTrainer, folder: string): void | Promise<void>;
 }
 
-/** Writes a line for every step: reward, KL, beta, speed, time to go; and one for all that the guard saw. */
-export function progress(write: (line: string) => void): TrainerCallback {
-  let started = 0;
-  let done = 0;
+/** How {@linkcode progress} and {@linkcode showSample} write. */
+export interface WriteOptions {
+  /** Columns that a line may take, at any moment (default: as many as it needs). */
+  columns?: () => number;
+  /** Takes what the guard saw (default: what takes the other lines). */
+  warn?: (line: string) => void;
+}
+
+/** Between two lines of titles, where steps are a table. */
+const TITLES_EVERY = 20;
+
+/**
+ * Writes a line for every step, in columns: reward, KL, beta, entropy, loss, speed, time; and one for all that the guard
+ * saw. Where that is too long, steps are the rows of a table with titles.
+ */
+export function progress(
+  write: (line: string) => void,
+  { columns = () => Infinity, warn = write }: WriteOptions = {},
+): TrainerCallback {
   let last = 0;
+  let rows = 0;
   return {
     onTrainBegin(trainer, { steps }) {
       last = trainer.steps + steps;
-      started = performance.now();
-      done = 0;
+      rows = 0;
     },
     onStepEnd(_, { metrics }) {
-      done++;
-      const seconds = (performance.now() - started) / 1000;
-      const left = (last - metrics.step) * seconds / done;
-      const number = (name: keyof PpoMetrics, digits: number) => metrics[name].toFixed(digits);
-      write([
-        `step ${String(metrics.step).padStart(String(last).length)}/${last}`,
-        `reward ${number("objective/scores", 3).padStart(6)}`,
-        `KL ${number("objective/kl_full", 4)}`,
-        `beta ${number("objective/kl_coef", 3)}`,
-        `entropy ${number("ppo/policy/entropy", 2)}`,
-        `${number("perf/tokens_per_second", 0)} tokens/s`,
-        `ETA ${clock(left)}`,
-      ].join(" | "));
+      const line = stepLine(metrics, last);
+      if (line.length <= columns()) return write(line);
+      if (rows++ % TITLES_EVERY === 0) write(stepTitles(last));
+      write(stepRow(metrics, last));
     },
     onGuardEvent(_, { step, rule, action, message }) {
-      write(`guard, step ${step}, ${rule}: ${message} (${action})`);
+      warn(`guard, step ${step}, ${rule}: ${message} (${action})`);
     },
   };
 }
 
-/** Writes one sample of every `every`-th step. */
-export function showSample(every: number, write: (line: string) => void): TrainerCallback {
+/** Samples of a step that are shown. */
+export const SAMPLES_SHOWN = 3;
+
+/** Writes a table of samples after every `every`-th step, with all that cannot be seen in their texts spelled out. */
+export function showSample(
+  every: number,
+  write: (line: string) => void,
+  { columns = () => Infinity }: Pick<WriteOptions, "columns"> = {},
+): TrainerCallback {
   return {
-    onStepEnd(_, { metrics, samples: [sample] }) {
-      if (metrics.step % every !== 0 || !sample) return;
-      const text = `${sample.prompt}${sample.response}`.replace(/\s+/g, " ");
-      write(`    ${sample.score.toFixed(2).padStart(5)}  ${text}`);
+    onStepEnd(_, { metrics, samples }) {
+      if (metrics.step % every !== 0) return;
+      const [indent, shown] = [4, samples.slice(0, SAMPLES_SHOWN)];
+      const table = sampleTable(shown, columns() - indent);
+      for (const line of table) write(" ".repeat(indent) + line);
     },
   };
 }

@@ -12,6 +12,9 @@ const MEMORY = z.strictObject({
 /**
  * Saves checkpoints into a run folder every so many steps, keeps the newest few and the best, and forgets the rest.
  *
+ * Where the guard watches, the beginning is saved too, until the first of the others is there: what goes wrong before
+ * that can go back as well.
+ *
  * A checkpoint is better than another if the mean of the metric over the steps that led to it, since the checkpoint
  * before, is higher, or lower where the metric's name has a minus before it.
  */
@@ -25,12 +28,14 @@ export class CheckpointKeeper implements TrainerCallback {
 
   constructor(
     readonly folder: RunFolder,
-    readonly options: Pick<TrainConfig, "saveEvery" | "keep" | "bestMetric">,
+    readonly options: Pick<TrainConfig, "saveEvery" | "keep" | "bestMetric" | "guard">,
   ) {}
 
-  /** Looks for the checkpoint that the run was resumed from. */
-  async onTrainBegin(): Promise<void> {
+  /** Looks for the checkpoint that the run was resumed from; saves the beginning. */
+  async onTrainBegin(trainer: PpoTrainer): Promise<void> {
     this.#saved = (await listCheckpoints(this.folder.path)).at(-1)?.step;
+    const { guard, saveEvery } = this.options;
+    if (guard && saveEvery > 0 && trainer.steps === 0) await this.#save(trainer);
   }
 
   /** Goes on from the checkpoint that the run went back to. */
@@ -40,7 +45,8 @@ export class CheckpointKeeper implements TrainerCallback {
   }
 
   /** Notes the metric, and saves if it is time. */
-  async onStepEnd(trainer: PpoTrainer, { metrics }: PpoStats): Promise<void> {
+  async onStepEnd(trainer: PpoTrainer, { metrics, events }: PpoStats): Promise<void> {
+    if (events.some(({ action }) => action === "stop")) return; // what is saved is better
     const { bestMetric, saveEvery } = this.options;
     if (bestMetric !== "") {
       const value = (metrics as Record<string, number | undefined>)[bestMetric.replace(/^-/, "")];
@@ -61,8 +67,12 @@ export class CheckpointKeeper implements TrainerCallback {
    * @throws {CheckpointError} If it cannot be written; those that are there stay.
    */
   async save(trainer: PpoTrainer): Promise<void> {
+    if (trainer.steps > 0) await this.#save(trainer);
+  }
+
+  async #save(trainer: PpoTrainer): Promise<void> {
     const { steps } = trainer;
-    if (steps === 0 || steps === this.#saved) return;
+    if (steps === this.#saved) return;
     const value = this.#values.reduce((sum, x) => sum + x, 0) / this.#values.length;
     const isBest = this.#values.length > 0 && !(this.#best && this.#best.value >= value);
     if (isBest) this.#best = { step: steps, value };

@@ -37,7 +37,7 @@ if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
   const { given, point, dashboard } = await settings();
-  const { say, json } = output(given.json);
+  const { say, json } = output(given);
   const hub = programHub();
   const { texts: prompts, specialTokens } = await runPrompts(given, {
     hub,
@@ -116,8 +116,14 @@ async function main(): Promise<void> {
     }
     await keeper.save(trainer);
   };
-  trainer = await trainThroughLoss(trainer, { folder, train, open, say });
+  try {
+    trainer = await trainThroughLoss(trainer, { folder, train, open, say });
+  } catch (error) {
+    await writeReport(folder.path).catch(() => {}); // why training ended matters more than a report of it
+    throw error;
+  }
   if (sentinel.stop.aborted) {
+    await writeReport(folder.path);
     say(`stopped after step ${trainer.steps}; to go on: --resume ${folder.path}`);
     Deno.exitCode = sentinel.status;
     return;

@@ -182,6 +182,12 @@ export class PpoTrainer implements Disposable {
    * @throws {RewardError} If the reward fails, or goes on giving scores that are not finite.
    */
   async trainStep(prompts: readonly string[]): Promise<PpoStats> {
+    const { stats, error } = await this.#takeStep(prompts);
+    if (error) throw error;
+    return stats;
+  }
+
+  async #takeStep(prompts: readonly string[]): Promise<TakenStep> {
     const { config } = this;
     const learningRate = this.learningRate ?? learningRateAt(this.steps, {
       kind: config.lrSchedule,
@@ -216,11 +222,11 @@ export class PpoTrainer implements Disposable {
     };
     this.#metrics = stats.metrics;
     if (guard) await this.#follow(guard);
-    return stats;
+    return { stats, ...(guard?.error && { error: guard.error }) };
   }
 
-  /** Does what the guard decided. */
-  async #follow({ events, target, error }: GuardReport): Promise<void> {
+  /** Goes back if the guard decided so, and tells what it saw. */
+  async #follow({ events, target }: GuardReport): Promise<void> {
     if (target) {
       await this.#goTo(target);
       for (const callback of this.#callbacks) {
@@ -231,7 +237,6 @@ export class PpoTrainer implements Disposable {
     for (const event of events) {
       for (const callback of this.#callbacks) await callback.onGuardEvent?.(this, event);
     }
-    if (error) throw error;
   }
 
   /**
@@ -257,13 +262,14 @@ export class PpoTrainer implements Disposable {
     this.#isStopping = false;
     while (this.steps < end && !this.#isStopping && !signal?.aborted) {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
-      const stats = await this.#stepOn(batches);
+      const { stats, error } = await this.#stepOn(batches);
       if (stats.events.some(({ action }) => action === "rollback")) {
         batches = this.#batchesOf(prompts);
         this.#resumed = undefined;
         continue;
       }
       for (const callback of callbacks) await callback.onStepEnd?.(this, stats);
+      if (error) throw error;
     }
     for (const callback of callbacks) await callback.onTrainEnd?.(this);
   }
@@ -291,10 +297,10 @@ export class PpoTrainer implements Disposable {
   }
 
   /** A step on the next prompts; where it fails, they stay the next ones. */
-  async #stepOn(batches: PromptBatches): Promise<PpoStats> {
+  async #stepOn(batches: PromptBatches): Promise<TakenStep> {
     const { position } = batches;
     try {
-      return await this.trainStep(batches.next());
+      return await this.#takeStep(batches.next());
     } catch (error) {
       batches.position = position;
       throw error;
@@ -407,6 +413,11 @@ export class PpoTrainer implements Disposable {
   [Symbol.dispose](): void {
     this.#resources.dispose();
   }
+}
+
+/** A step, and why training has to end after it, if it has to. */
+interface TakenStep extends Pick<GuardReport, "error"> {
+  stats: PpoStats;
 }
 
 /** Samples of a step that are kept token by token. */

@@ -32,7 +32,7 @@ export async function trainThroughLoss(
     } catch (error) {
       if (!(error instanceof DeviceLostError || error instanceof GpuMemoryError)) throw error;
       const newest = (await listCheckpoints(folder.path)).at(-1);
-      const from = newest ? `its newest checkpoint, ${newest.folder}` : "the beginning";
+      const from = newest?.step ? `its newest checkpoint, ${newest.folder}` : "the beginning";
       const step = newest?.step ?? 0;
       if (triedFrom === step) {
         error.message += `; it did so again after the run went on from ${from}`;

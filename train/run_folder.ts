@@ -180,12 +180,17 @@ export class RunFolder implements Disposable {
     await writeFileAtomic(join(this.path, pointer), target + "\n");
   }
 
-  /** Removes all checkpoints but the `keep` newest and the best; none where `keep` is 0. */
+  /**
+   * Removes all checkpoints but the `keep` newest and the best; none where `keep` is 0. That of the beginning is removed as
+   * soon as there is another.
+   */
   async prune(keep: number): Promise<void> {
-    if (keep === 0) return;
     const best = await pointed(this.path, "best");
-    for (const { folder } of (await listCheckpoints(this.path)).slice(0, -keep)) {
-      if (folder !== best) await removeCheckpoint(folder);
+    const all = await listCheckpoints(this.path);
+    const old = keep === 0 ? [] : all.slice(0, -keep);
+    for (const { step, folder } of all.slice(0, -1)) {
+      const goes = step === 0 || old.some((each) => each.folder === folder);
+      if (goes && folder !== best) await removeCheckpoint(folder);
     }
   }
 

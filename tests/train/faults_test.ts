@@ -20,6 +20,7 @@ const CONFIG = resolveConfig({
     epochs: 1,
     maxNewTokens: 4,
     saveEvery: 1,
+    guard: false, // it would save the beginning, too
   },
 });
 

@@ -130,7 +130,7 @@ Deno.test("where the guard cannot go back, or has done so often enough, training
           /^Cannot train on after step \d+: the KL .*; there is no checkpoint to go back to.*; lower learningRate, or raise klCoef, or allow it with guardKl or guardActions kl=warn$/,
         );
         assertEquals(story.events, [event]);
-        assertEquals([event.action, event.step], ["stop", story.steps.length + 1]);
+        assertEquals([event.action, event.step], ["stop", story.steps.length]);
       });
 
       await t.step("no rollback allowed", async () => {
@@ -257,6 +257,8 @@ Deno.test("scores that are NaN again and again end the run with what is wrong wi
       /^Cannot train on after step 5: reward failing: .* NaN .*; repair the reward$/,
     );
     assertEquals(story.events.map(({ action }) => action), ["skip", "skip", "stop"]);
+    assertEquals(story.steps.map(({ metrics }) => metrics.step), [1, 2, 3, 4, 5]); // the last, too
+    assertEquals(story.steps[4].metrics["guard/events"], 1);
   }));
 
 Deno.test("an update that is not finite leaves parameters, moments and counters as they are", () =>
@@ -339,6 +341,56 @@ async function finish(
   });
   if (!signal?.aborted) await keeper.save(trainer);
 }
+
+Deno.test("what collapses before the first checkpoint goes back to the beginning", () =>
+  withFolder((folder) =>
+    withGpu(async (gpu) => {
+      const path = `${folder}/run`;
+      const story = listener();
+      const betas: number[] = [];
+      const noted: TrainerCallback = {
+        onRollback: ({ run }) => void betas.push(run.controller.beta),
+      };
+      using trainer = await PpoTrainer.create({ ...COLLAPSING, gpu, saveEvery: 10 });
+      using run = await RunFolder.create(path, trainer.config);
+      const begun = await stateOf(trainer);
+      const states: Awaited<ReturnType<typeof stateOf>>[] = [];
+      const restored: TrainerCallback = {
+        onRollback: async (trainer) => void states.push(await stateOf(trainer)),
+      };
+      const keeper = new CheckpointKeeper(run, trainer.config);
+      const callbacks = [run.recorder(), story, noted, restored, keeper];
+      await trainer.train({ prompts: PROMPTS, callbacks });
+      const [{ rule, action, step, backTo }] = story.events;
+      assertEquals([rule, action, backTo], ["kl", "rollback", 0]);
+      assert(step < 10);
+      assertEquals([betas[0], states[0].numbers], [0.2, begun.numbers]);
+      const steps = story.steps.map(({ metrics }) => metrics.step);
+      assertEquals(steps, [...Array(12).keys()].map((i) => i + 1));
+      const left = Array.from(Deno.readDirSync(`${path}/checkpoints`), ({ name }) => name);
+      assertEquals(left, ["step-000010"]); // which makes that of the beginning needless
+    })
+  ));
+
+Deno.test("a step that ends a run has its line, and is no checkpoint", () =>
+  withFolder((folder) =>
+    withGpu(async (gpu) => {
+      const path = `${folder}/run`;
+      const options = { ...COLLAPSING, gpu, saveEvery: 1, keep: 0, guardActions: "kl=stop" };
+      using trainer = await PpoTrainer.create(options);
+      using run = await RunFolder.create(path, trainer.config);
+      const callbacks = [run.recorder(), new CheckpointKeeper(run, trainer.config)];
+      const train = () => trainer.train({ prompts: PROMPTS, callbacks });
+      const { event: { step }, message } = await assertRejects(train, GuardError);
+      const lines = (await Deno.readTextFile(`${path}/metrics.jsonl`)).trimEnd().split("\n");
+      const last = JSON.parse(lines.at(-1)!);
+      assertEquals([lines.length, last.step], [step, step]);
+      assert(last["guard/kl"] > 0.6);
+      const newest = `step-${String(step - 1).padStart(6, "0")}`;
+      assertEquals(await Deno.readTextFile(`${path}/latest`), `checkpoints/${newest}\n`);
+      assertMatch(message, new RegExp(`; the newest checkpoint is .*${newest}$`));
+    })
+  ));
 
 Deno.test("a run that went back has the lines of the steps that count, all events, and resumes bit by bit", () =>
   withFolder((folder) =>

@@ -130,6 +130,21 @@ for (const [what, [answer, says]] of Object.entries(FAULTY)) {
   });
 }
 
+Deno.test("train leaves every step's line, a report and what to do where the guard ends the run", () =>
+  withRuns(
+    { "mine.ts": "export default (samples) => samples.map(() => NaN);" },
+    async (folder, train) => {
+      const run = join(folder, "run");
+      assertRefused(
+        await train(join(folder, "mine.ts"), "--guard-skips", "0"),
+        /^error: Cannot train on after step 1: reward mine: .* NaN .*; repair the reward; .*, to go on: --resume /,
+      );
+      assertEquals((await metricsOf(run)).map(({ step }) => step), [1]);
+      const report = await Deno.readTextFile(join(run, "report.html"));
+      assertMatch(report, /<td>non_finite_reward<\/td><td>stop<\/td>/);
+    },
+  ));
+
 Deno.test("train goes on with the heuristic where a classifier is broken, and says so on stderr", () =>
   withRuns({}, async (folder, train) => {
     const model = join(folder, "broken");

@@ -123,6 +123,7 @@ Deno.test("a rollback removes what came later, but not what the guard saw", () =
 Deno.test("prune() keeps the newest and the best", () =>
   withFolder(async (folder) => {
     using run = await writeRun(`${folder}/run`, [1, 2, 3, 4, 5]);
+    await writeCheckpoint(run.checkpoint(0)); // that of the beginning goes in any case
     await run.prune(0);
     assertEquals(await stepsOf(run.path), [1, 2, 3, 4, 5]);
     await run.point("best", 2);
@@ -144,8 +145,8 @@ Deno.test("the keeper saves on time, points to the newest and the best, and reme
     await t.step(bestMetric || "no best", () =>
       withFolder(async (folder) => {
         using run = await RunFolder.create(`${folder}/run`, CONFIG);
-        const keeper = new CheckpointKeeper(run, { saveEvery: 2, keep: 2, bestMetric });
-        await keeper.onTrainBegin();
+        const options = { saveEvery: 2, keep: 2, bestMetric, guard: false };
+        const keeper = new CheckpointKeeper(run, options);
         let steps = 0;
         const trainer = {
           get steps() {
@@ -153,6 +154,7 @@ Deno.test("the keeper saves on time, points to the newest and the best, and reme
           },
           save: (path: string) => writeCheckpoint(path),
         } as unknown as PpoTrainer;
+        await keeper.onTrainBegin(trainer);
         await keeper.save(trainer); // no step was taken
         assertEquals(await stepsOf(run.path), []);
         const best: (number | undefined)[] = [];
@@ -170,7 +172,7 @@ Deno.test("the keeper saves on time, points to the newest and the best, and reme
         const left = new Set([8, 10, ...best.slice(-1).filter((step) => step !== undefined)]);
         assertEquals(await stepsOf(run.path), [...left].toSorted((a, b) => a - b));
 
-        const again = new CheckpointKeeper(run, { saveEvery: 2, keep: 2, bestMetric });
+        const again = new CheckpointKeeper(run, options);
         again.restore(JSON.parse(JSON.stringify(keeper.state())));
         assertEquals(again.state(), keeper.state());
       }));
