@@ -28,6 +28,7 @@ export {
   type Access,
   type AdapterLimits,
   adapterLimits,
+  type AdapterOptions,
   type Arena,
   type Bound,
   DeviceLostError,

@@ -1,31 +1,17 @@
-import {
-  DeviceLostError,
-  GpuError,
-  GpuMemoryError,
-  GpuUnavailableError,
-  ShapeError,
-} from "./errors.ts";
+import { type AdapterOptions, openDevice, type OpenedDevice } from "./adapter.ts";
+import { DeviceLostError, GpuError, GpuMemoryError, ShapeError } from "./errors.ts";
 import { type GpuCounts, noCounts } from "./counts.ts";
-import type { AdapterLimits } from "./dry_gpu.ts";
 import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
 
 /** How to open a {@linkcode Gpu}. */
-export interface GpuOptions {
-  /** Another WebGPU implementation than the runtime's own, such as Dawn's. */
-  webgpu?: GPU;
-  /** Use subgroup operations where the adapter has them (default true). */
-  subgroups?: boolean;
-  /** Most bytes that one binding may cover; the adapter's own limit if larger or absent. */
-  bindingBytes?: number;
+export interface GpuOptions extends AdapterOptions {
   /** Most bytes that may be allocated at a time; none by default. */
   byteBudget?: number;
   /** Hears of every wait for the GPU. */
   watcher?: GpuWatcher;
-  /** Let a {@linkcode Profiler} use the adapter's timestamps, where it has them (default false). */
-  timestamps?: boolean;
 }
 
 /**
@@ -60,6 +46,20 @@ const STAGING_USAGE = 0x01 | 0x08; // MAP_READ | COPY_DST
  * The device's errors arrive late: the first one is kept, and the next submit or read throws it.
  */
 export class Gpu implements Disposable {
+  /** With the adapter's real limits. */
+  readonly device: GPUDevice;
+  /** Name of the adapter, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. */
+  readonly description: string;
+  /** Whether the adapter is a program on the CPU rather than a GPU. */
+  readonly software: boolean;
+  /** Invocations per subgroup where that is one fixed number and may be used; otherwise 0. */
+  readonly subgroupSize: number;
+  /** Most bytes that one binding may cover. */
+  readonly bindingBytes: number;
+  /** Most bytes that may be allocated at a time. */
+  readonly byteBudget: number;
+  /** Hears of every wait for the GPU. */
+  readonly watcher: GpuWatcher | undefined;
   /** Bytes allocated and not yet freed. */
   liveBytes = 0;
   /** The most that `liveBytes` has been. */
@@ -79,19 +79,15 @@ export class Gpu implements Disposable {
   #firstError: Error | undefined;
   #closed = false;
 
-  private constructor(
-    readonly device: GPUDevice,
-    /** Name of the adapter, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. */
-    readonly description: string,
-    /** Whether the adapter is a program on the CPU rather than a GPU. */
-    readonly software: boolean,
-    /** Invocations per subgroup where that is one fixed number and may be used; otherwise 0. */
-    readonly subgroupSize: number,
-    /** Most bytes that one binding may cover. */
-    readonly bindingBytes: number,
-    readonly byteBudget: number,
-    readonly watcher: GpuWatcher | undefined,
-  ) {
+  private constructor(opened: OpenedDevice, options: GpuOptions) {
+    const { device } = opened;
+    this.device = device;
+    this.description = opened.description;
+    this.software = opened.software;
+    this.subgroupSize = opened.subgroupSize;
+    this.bindingBytes = opened.bindingBytes;
+    this.byteBudget = options.byteBudget ?? Infinity;
+    this.watcher = options.watcher;
     this.pipelines = new PipelineCache(this);
     device.addEventListener("uncapturederror", (event) => {
       const { error } = event as GPUUncapturedErrorEvent;
@@ -112,48 +108,7 @@ export class Gpu implements Disposable {
    * @throws {GpuUnavailableError} If there is no adapter; the message has the command that installs one.
    */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
-    const adapter = await requestAdapter(options.webgpu);
-    const requiredLimits = {
-      maxBufferSize: adapter.limits.maxBufferSize,
-      maxStorageBufferBindingSize: adapter.limits.maxStorageBufferBindingSize,
-      maxStorageBuffersPerShaderStage: Math.min(16, adapter.limits.maxStorageBuffersPerShaderStage),
-      maxComputeWorkgroupStorageSize: adapter.limits.maxComputeWorkgroupStorageSize,
-      maxComputeInvocationsPerWorkgroup: adapter.limits.maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupSizeX: adapter.limits.maxComputeWorkgroupSizeX,
-    };
-    const { subgroupMinSize, subgroupMaxSize } = adapter.info;
-    let subgroupSize = options.subgroups !== false && subgroupMinSize === subgroupMaxSize
-      ? subgroupMaxSize ?? 0
-      : 0;
-    const timestamps: GPUFeatureName[] =
-      options.timestamps && adapter.features.has("timestamp-query") ? ["timestamp-query"] : [];
-    let device: GPUDevice | undefined;
-    if (subgroupSize > 0) {
-      // Deno grants the feature without listing it, so asking is the only way to know.
-      device = await adapter.requestDevice({
-        requiredLimits,
-        requiredFeatures: [...timestamps, "subgroups" as GPUFeatureName],
-      }).catch(() => undefined);
-    }
-    if (!device) {
-      subgroupSize = 0;
-      device = await adapter.requestDevice({ requiredLimits, requiredFeatures: timestamps });
-    }
-    const { description } = adapter.info;
-    const software = adapter.info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(description);
-    const bindingBytes = Math.min(
-      options.bindingBytes ?? Infinity,
-      adapter.limits.maxStorageBufferBindingSize,
-    );
-    return new Gpu(
-      device,
-      description,
-      software,
-      subgroupSize,
-      bindingBytes,
-      options.byteBudget ?? Infinity,
-      options.watcher,
-    );
+    return new Gpu(await openDevice(options), options);
   }
 
   /** Lanes per workgroup for kernels that reduce over a row: one vector of a CPU, or two warps of a GPU. */
@@ -329,25 +284,6 @@ export class Gpu implements Disposable {
     this.#closed = true;
     this.device.destroy();
   }
-}
-
-/**
- * The limits of the runtime's default adapter, which is not opened.
- *
- * @throws {GpuUnavailableError} If there is none.
- */
-export async function adapterLimits(): Promise<AdapterLimits> {
-  const { limits } = await requestAdapter();
-  return { bindingBytes: limits.maxStorageBufferBindingSize, bufferBytes: limits.maxBufferSize };
-}
-
-async function requestAdapter(webgpu: GPU | undefined = navigator.gpu): Promise<GPUAdapter> {
-  const adapter = await webgpu?.requestAdapter({ powerPreference: "high-performance" });
-  if (adapter) return adapter;
-  throw new GpuUnavailableError(
-    "No WebGPU adapter was found; on Linux install a Vulkan driver, for a machine without a GPU: " +
-      "apt-get install mesa-vulkan-drivers",
-  );
 }
 
 function packRows(data: Float32Array | Uint32Array, tensor: Tensor<Dtype>) {

@@ -1,9 +1,10 @@
 /** The GPU vocabulary that kernels, models and trainers are written in. */
+export { adapterLimits, type AdapterOptions } from "./adapter.ts";
 export { Arena } from "./arena.ts";
 export { countsBetween, type GpuCounts } from "./counts.ts";
 export { type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
-export { adapterLimits, Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
+export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, type Scalar, wgslName, wgslOf } from "./kernel.ts";
 export { type Bound, type Dispatch, Pass, type SubmittedPass } from "./pass.ts";
 export type { Specialisation } from "./pipelines.ts";
