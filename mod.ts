@@ -189,6 +189,7 @@ export {
   type GuardAction,
   type GuardRule,
   type GuardView,
+  RULE_NAMES as GUARD_RULE_NAMES,
   type RuleName as GuardRuleName,
   RULES as GUARD_RULES,
 } from "./train/guard_rules.ts";
@@ -299,7 +300,12 @@ export {
 export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.ts";
 export { TemplateError } from "./train/template.ts";
 export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";
-export { STATE_VERSION, type TrainerState } from "./train/trainer_state.ts";
+export {
+  type AdapterState,
+  type ResumeRecord,
+  STATE_VERSION,
+  type TrainerState,
+} from "./train/trainer_state.ts";
 export {
   fromTrlConfig,
   type IgnoredName,

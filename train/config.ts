@@ -1,7 +1,7 @@
 /**
  * The settings of a PPO run: what each means, what is allowed, and the defaults.
  *
- * One table, from which come the type, the checks, the flags, the environment variables and the
+ * One table, from which come the checks, the flags, the environment variables and the
  * help. How a run's settings are put together from all sources is in `config_resolve.ts`.
  */
 
@@ -10,6 +10,9 @@ import { parseBytes } from "./byte_size.ts";
 import { readActions, RULES } from "./guard_rules.ts";
 import { holdsSecret } from "../weights/secrets.ts";
 import { isMetricName } from "./metric_table.ts";
+import type { SettingName, TrainConfig } from "./train_config.ts";
+
+export type { SettingName, TrainConfig } from "./train_config.ts";
 
 /** A setting that does not exist, has an impossible value, or does not go with another. */
 export class ConfigError extends RangeError {
@@ -193,16 +196,10 @@ const SHAPE = {
     max: 86_400,
   }),
   json: boolean("print JSON lines instead of text"),
-};
+} satisfies { [Name in SettingName]: z.ZodType<TrainConfig[Name]> };
 
 /** Checks a whole configuration, each setting for itself. */
 export const trainConfigSchema = z.strictObject(SHAPE);
-
-/** All settings of a run. Meanings and units are in {@linkcode SETTINGS}. */
-export type TrainConfig = Readonly<z.output<typeof trainConfigSchema>>;
-
-/** The name of a setting. */
-export type SettingName = keyof TrainConfig;
 
 /** A setting as programs present it. */
 export interface Setting {

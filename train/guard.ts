@@ -18,7 +18,6 @@ import { type GuardMemory, parseGuardMemory } from "./guard_memory.ts";
 import { likelyCause, ratioEvidence } from "./guard_ratio.ts";
 import {
   type GuardAction,
-  type GuardRule,
   type GuardView,
   isBad,
   readActions,
@@ -113,7 +112,7 @@ export class Guard {
     const figures = {} as GuardReport["figures"];
     const tripped: RuleName[] = [];
     for (const name of RULE_NAMES) {
-      const rule: GuardRule = RULES[name];
+      const rule = RULES[name];
       const [value, threshold] = [rule.figure(view), rule.limit(view)];
       figures[name] = value;
       const isCrossed = rule.trips === "above" ? value > threshold : value < threshold;
@@ -199,7 +198,7 @@ export class Guard {
   }
 
   #errorOf(event: GuardEvent): GuardError | RewardError {
-    const { advice, setting, actions }: GuardRule = RULES[event.rule];
+    const { advice, setting, actions } = RULES[event.rule];
     const allow = actions.includes("warn")
       ? `, or allow it with ${setting} or guardActions ${event.rule}=warn`
       : "";

@@ -60,11 +60,28 @@ export interface GuardRule {
   advice: string;
 }
 
-const WARN_OR_ACT = ["warn", "stop", "rollback"] as const;
+const WARN_OR_ACT: readonly GuardAction[] = ["warn", "stop", "rollback"];
 const CALM = "lower learningRate, or raise klCoef";
 
-/** Every rule, by the name that settings, events and the metrics `guard/<name>` use. */
-export const RULES = {
+/** Names of the rules, in the order in which they are looked at. */
+export const RULE_NAMES = [
+  "non_finite_reward",
+  "non_finite_update",
+  "first_ratio",
+  "ratio",
+  "kl",
+  "entropy",
+  "distinct",
+  "repetition",
+  "length",
+  "reward_hacking",
+] as const;
+
+/** Name of a rule, as settings, events and the metrics `guard/<name>` use it. */
+export type RuleName = typeof RULE_NAMES[number];
+
+/** Every rule. */
+export const RULES: Readonly<Record<RuleName, GuardRule>> = {
   non_finite_reward: {
     action: "skip",
     actions: ["skip", "stop"],
@@ -198,13 +215,7 @@ export const RULES = {
       `${figure} times as perplexing as its own, the limit is ${limit}`,
     advice: `${CALM}, or change the reward so that such texts do not pay`,
   },
-} as const satisfies Record<string, GuardRule>;
-
-/** Name of a rule. */
-export type RuleName = keyof typeof RULES;
-
-/** The names in the order of the table. */
-export const RULE_NAMES = Object.keys(RULES) as readonly RuleName[];
+};
 
 /** The default limit of the KL, in targets: far above the overshoot of a healthy start, which is up to five. */
 const TARGETS = 10;
@@ -236,7 +247,7 @@ export function readActions(text: string): Map<RuleName, GuardAction> | undefine
   for (const pair of text.split(",").map((pair) => pair.trim()).filter((pair) => pair !== "")) {
     const [name, action, ...rest] = pair.split("=").map((word) => word.trim());
     if (!Object.hasOwn(RULES, name) || rest.length > 0) return undefined;
-    const rule: GuardRule = RULES[name as RuleName];
+    const rule = RULES[name as RuleName];
     if (!rule.actions.includes(action as GuardAction)) return undefined;
     actions.set(name as RuleName, action as GuardAction);
   }

@@ -31,7 +31,7 @@ export async function runState(run: PpoRun): Promise<RunState> {
   const { config, controller, scoreNormaliser, rng, optimizer, reward } = run;
   const [steps, correction1, correction2, unused] = await optimizer.gpu.read(optimizer.state);
   return {
-    config,
+    config: { ...config },
     controller: controller.state(),
     scoreNormaliser: scoreNormaliser.state(),
     minibatchRng: [...rng.state],

@@ -3,66 +3,101 @@
 import * as z from "zod";
 import { parseJson } from "../weights/json.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
+import type { KlControllerState } from "./kl_controller.ts";
+import type { ScoreNormaliserState } from "./score_normaliser.ts";
 
 /** Grows by one when the state changes so that older programs, or older states, would be misread. */
 export const STATE_VERSION = 1;
 
-const FORMAT = "kl-guard trainer state";
+/** What identifies where numbers were computed. */
+export interface AdapterState {
+  /** Name of the adapter. */
+  description: string;
+  /** Lanes of a subgroup where kernels use them, else 0. */
+  subgroupSize: number;
+  /** Most bytes of a binding, by which sums over parameters are cut. */
+  bindingBytes: number;
+}
+
+/** A change of settings or adapter in the middle of a run. */
+export interface ResumeRecord {
+  /** PPO steps taken before. */
+  step: number;
+  /** Settings: old and new value. */
+  changed: Record<string, [unknown, unknown]>;
+  /** The adapter before, where it was another. */
+  adapterBefore?: AdapterState | undefined;
+}
+
+/** Everything that training goes on from, beside parameters and moments. Ready for JSON. */
+export interface TrainerState {
+  /** Tells the file from others of the same name. */
+  format: "kl-guard trainer state";
+  /** {@linkcode STATE_VERSION}. */
+  version: typeof STATE_VERSION;
+  /** PPO steps taken. */
+  step: number;
+  /** Responses sampled. */
+  episodes: number;
+  /** The step at which the learning rate's schedule ends. */
+  scheduledSteps: number;
+  /** The settings, resolved. */
+  config: Record<string, unknown>;
+  /** Of the KL: its weight, and the mean KL of every update, nats per token. */
+  controller: KlControllerState;
+  /** Running statistics of the scores. */
+  scoreNormaliser: ScoreNormaliserState;
+  /** Random numbers that shuffle the minibatches. Sampling has none: its key is the seed and the step. */
+  minibatchRng: [number, number, number, number];
+  /** Where the next batch begins, and of which prompts; null where the caller chose every batch. */
+  prompts: { sha256: string; epoch: number; index: number } | null;
+  /** AdamW's counters: steps taken, 1 - beta1^steps, 1 - beta2^steps, unused. */
+  optimizer: [number, number, number, number];
+  /** What callbacks remember, by their name. */
+  callbacks: Record<string, unknown>;
+  /** SHA-256 of the reference's parameters. */
+  reference: string;
+  /** Name of the reward. */
+  reward: string;
+  /** Where it was computed. Another adapter, or another choice of kernels, rounds differently. */
+  adapter: AdapterState;
+  /** Where the run was resumed, oldest first, and what was changed there. */
+  resumes: ResumeRecord[];
+}
+
+const FORMAT: TrainerState["format"] = "kl-guard trainer state";
 
 const count = z.int().min(0);
 const word = z.int().min(0).max(2 ** 32 - 1);
 
 const adapter = z.strictObject({
-  /** Name of the adapter. */
   description: z.string(),
-  /** Lanes of a subgroup where kernels use them, else 0. */
   subgroupSize: count,
-  /** Most bytes of a binding, by which sums over parameters are cut. */
   bindingBytes: count,
 });
 
-const STATE = z.strictObject({
+const STATE: z.ZodType<TrainerState> = z.strictObject({
   format: z.literal(FORMAT),
   version: z.literal(STATE_VERSION),
-  /** PPO steps taken. */
   step: count,
-  /** Responses sampled. */
   episodes: count,
-  /** The step at which the learning rate's schedule ends. */
   scheduledSteps: count,
-  /** The settings, resolved. */
   config: z.record(z.string(), z.unknown()),
   controller: z.strictObject({ beta: z.number().min(0), history: z.array(z.number()) }),
   scoreNormaliser: z.strictObject({ count, mean: z.number(), squares: z.number().min(0) }),
-  /** Random numbers that shuffle the minibatches. Sampling has none: its key is the seed and the step. */
   minibatchRng: z.tuple([word, word, word, word]),
-  /** Where the next batch begins, and of which prompts; null where the caller chose every batch. */
   prompts: z.strictObject({ sha256: z.string(), epoch: count, index: count }).nullable(),
-  /** AdamW's counters: steps taken, 1 - beta1^steps, 1 - beta2^steps, unused. */
   optimizer: z.tuple([z.number(), z.number(), z.number(), z.number()]),
-  /** What callbacks remember, by their name. */
   callbacks: z.record(z.string(), z.unknown()),
-  /** SHA-256 of the reference's parameters. */
   reference: z.string(),
-  /** Name of the reward. */
   reward: z.string(),
-  /** Where it was computed. Another adapter, or another choice of kernels, rounds differently. */
   adapter,
-  /** Where the run was resumed, oldest first, and what was changed there. */
   resumes: z.array(z.strictObject({
     step: count,
-    /** Settings: old and new value. */
     changed: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])),
-    /** The adapter before, where it was another. */
     adapterBefore: adapter.optional(),
   })),
 });
-
-/** Everything that training goes on from, beside parameters and moments. Ready for JSON. */
-export type TrainerState = z.output<typeof STATE>;
-
-/** What identifies where numbers were computed. */
-export type AdapterState = z.output<typeof adapter>;
 
 /** The text of `trainer_state.json`. */
 export function formatTrainerState(state: Omit<TrainerState, "format" | "version">): string {

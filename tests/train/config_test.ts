@@ -214,6 +214,17 @@ Deno.test("SETTINGS describe every setting in one line", () => {
   }
 });
 
+Deno.test("TrainConfig documents every setting with the line that --help has", async () => {
+  const source = await Deno.readTextFile("train/train_config.ts");
+  for (const { name, doc } of SETTINGS) {
+    const [, comment] = source.match(
+      new RegExp(`/\\*\\* (.*)[.;].*\\n {2}readonly ${name}\\??:`),
+    ) ?? [];
+    const line = doc[0].toUpperCase() + doc.slice(1);
+    assert(comment?.startsWith(line), `${name} has the comment ${comment}, it must begin: ${line}`);
+  }
+});
+
 Deno.test("classicalDefaults and embeddedDefaults are complete and allowed", () => {
   for (const defaults of [classicalDefaults, embeddedDefaults]) {
     trainConfigSchema.parse({ ...defaults, klHorizon: 1, out: "" });

@@ -2,7 +2,6 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { resolveConfig } from "../../train/config_resolve.ts";
 import { likelyCause } from "../../train/guard_ratio.ts";
 import {
-  type GuardRule,
   type GuardView,
   readActions,
   RULE_NAMES,
@@ -59,7 +58,7 @@ const CALM: GuardView = {
 };
 
 function trips(name: RuleName, view: GuardView): boolean {
-  const rule: GuardRule = RULES[name];
+  const rule = RULES[name];
   const [figure, limit] = [rule.figure(view), rule.limit(view)];
   const isCrossed = rule.trips === "above" ? figure > limit : figure < limit;
   return isCrossed && rule.provided?.(view) !== false;
@@ -107,7 +106,7 @@ for (const [what, view, expected] of CASES) {
   Deno.test(`${expected[0] ?? "no rule"} trips on ${what}`, () => {
     assertEquals(tripped(view), expected);
     for (const name of expected) {
-      const rule: GuardRule = RULES[name];
+      const rule = RULES[name];
       const message = rule.says(`${rule.figure(view)}`, `${rule.limit(view)}`, view);
       assertMatch(message, /^[^.]+(\.\d[^.]*)*$/); // one sentence, without its full stop
     }
@@ -125,7 +124,7 @@ Deno.test("the limit of the KL follows the target, is never below what is harmle
 
 Deno.test("every rule has a metric, and does what it does by default among other things", () => {
   for (const name of RULE_NAMES) {
-    const { action, actions, setting }: GuardRule = RULES[name];
+    const { action, actions, setting } = RULES[name];
     assert(Object.hasOwn(METRICS, `guard/${name}`), name);
     assert(actions.includes(action), name);
     assert(setting === "guardKl" || setting in config, name);
