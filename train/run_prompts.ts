@@ -1,5 +1,7 @@
+import { findBase } from "../model/adapter_folder.ts";
 import { chatTemplateOf } from "../model/chat_template.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
+import { resolveModelFolder } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import type { TrainConfig } from "./config.ts";
 import { findModel } from "./model_source.ts";
@@ -25,7 +27,11 @@ export async function runPrompts(
     const { folder, name } = model === ""
       ? { folder: EMBEDDED_POLICY, name: "weights/review-gpt2" }
       : await findModel(model, hub);
-    return chatTemplateOf(await readTokenizer(folder), name);
+    const { base } = await findBase( // whose tokenizer the policy has
+      folder,
+      (name, { local }) => resolveModelFolder(name, { ...hub, local }),
+    );
+    return chatTemplateOf(await readTokenizer(base), name);
   };
   const loaded = await loadPrompts(prompts, { template, chatTemplate });
   return { ...loaded, specialTokens: specialTokens || loaded.specialTokens };

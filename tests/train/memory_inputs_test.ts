@@ -1,4 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { basename } from "node:path";
+import { toPeftConfig } from "../../model/adapter_config.ts";
 import { resolveConfig } from "../../train/config_resolve.ts";
 import { planInputs } from "../../train/memory_inputs.ts";
 import { EMBEDDED_POLICY } from "../../train/open_run.ts";
@@ -7,7 +9,7 @@ import { readModelConfig } from "../../weights/folder.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withHub } from "../helpers/hub.ts";
-import { WEIGHTS } from "../helpers/hub_server.ts";
+import { COMMIT, TINY, WEIGHTS } from "../helpers/hub_server.ts";
 
 const DISTILBERT = new URL("../fixtures/distilbert", import.meta.url).pathname;
 const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 28 };
@@ -38,6 +40,23 @@ Deno.test("planInputs() takes no more of a model on the Hub than config.json", (
     assertEquals(server.downloads(WEIGHTS).length, 0);
     assertEquals(server.downloads("tokenizer.json").length, 0);
   }));
+
+Deno.test("planInputs() takes no more of adapters on the Hub than their configuration and their model's", () => {
+  const lora = { rank: 2, alpha: 4, targets: ["c_attn"], baseModel: "tiny/gpt2" };
+  const config = JSON.stringify(toPeftConfig(lora, { fanInFanOut: true }));
+  const files = { "adapter_config.json": new TextEncoder().encode(config) };
+  const adapters = { refs: { main: COMMIT }, files };
+  return withHub(async ({ server, options: hub }) => {
+    const settings = resolveConfig({ flags: { model: "tiny/adapters" } });
+    const { model } = await planInputs(settings, PROMPTS, { limits, hub });
+    assertEquals([model.nLayer, model.nEmbd], [3, 48]);
+    const sent = server.seen.filter(({ method }) => method === "GET").map(({ path }) => path);
+    assertEquals(
+      new Set(sent.map((path) => basename(path))),
+      new Set(["adapter_config.json", "config.json"]),
+    );
+  }, { "tiny/gpt2": TINY, "tiny/adapters": adapters });
+});
 
 Deno.test("planInputs() finds the classifiers that a reward asks", () =>
   withFolder(async (folder) => {
