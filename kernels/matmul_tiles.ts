@@ -8,6 +8,7 @@
  * times as fast there as the hand-written tiles in workgroup memory; tests/bench/matmul_bench.ts measures both.
  */
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
+import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import { type Kernel, kernel } from "./runtime/mod.ts";
 
 /** Which operands are transposed: `nn` is A B, `nt` is A B^T, `tn` is A^T B. */
@@ -58,7 +59,7 @@ export function tileKernel(layout: Layout, height: number, lanes: number): Matmu
   if (!tile) {
     tile = kernel({
       label: `matmul ${key}`,
-      code: tileCode(layout, height, lanes) + geluFunctions,
+      code: tileCode(layout, height, lanes) + vectors + geluFunctions,
       entry: "matmul_tile",
       bindings: BINDINGS,
       params: PARAMS,
@@ -156,24 +157,6 @@ function tileCode(layout: Layout, height: number, lanes: number): string {
   // Measured: which comes first decides how well the driver's compiler uses the registers.
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
   return `
-struct Params {
-  rows: u32, columns: u32, depth: u32, a_stride: u32, b_stride: u32, out_stride: u32,
-  a_offset: u32, b_offset: u32, out_offset: u32, scale: f32
-}
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read> residual: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> out: array<vec4f>;
-@group(0) @binding(6) var<storage, read_write> preactivation: array<vec4f>;
-
-override HAS_BIAS: bool = false;
-override HAS_RESIDUAL: bool = false;
-override HAS_PREACTIVATION: bool = false;
-override ACTIVATION: u32 = 0; // 1 gelu_new, 2 exact gelu
-override ACCUMULATE: bool = false;
-
 @compute @workgroup_size(${lanes})
 fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
   // Strides, offsets and columns in vectors of four. Lanes and rows beyond the edge repeat the last one, and do not store.
@@ -206,23 +189,6 @@ ${b.advance}
     finish(row, column, sum_0);
     finish(row + 1, column, sum_1);
 ${each(height - 2, (i) => `    sum_${i} = sum_${i + 2};`)}
-  }
-}
-
-fn finish(row: u32, column: u32, sum: vec4f) {
-  if (row < params.rows && column < params.columns / 4) {
-    let at = row * (params.columns / 4) + column;
-    let out_at = params.out_offset / 4 + row * (params.out_stride / 4) + column;
-    var value = params.scale * sum; // a scale other than 1 goes without a bias, which is in the sum
-    if (HAS_PREACTIVATION) { preactivation[at] = value; }
-    if (ACTIVATION == 1) {
-      value = vec4f(gelu_new(value.x), gelu_new(value.y), gelu_new(value.z), gelu_new(value.w));
-    } else if (ACTIVATION == 2) {
-      value = vec4f(gelu_exact(value.x), gelu_exact(value.y), gelu_exact(value.z), gelu_exact(value.w));
-    }
-    if (HAS_RESIDUAL) { value += residual[at]; }
-    if (ACCUMULATE) { value += out[out_at]; }
-    out[out_at] = value;
   }
 }
 `;
