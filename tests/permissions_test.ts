@@ -3,8 +3,9 @@
 import { assert, assertEquals } from "@std/assert";
 import deno from "../deno.json" with { type: "json" };
 
-/** What commander, Deno's WebGPU and the YAML parser look for. */
-const TERMINAL = ["DENO_WEBGPU_BACKEND", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"];
+/** What Deno's WebGPU, commander, the terminal's screen and the YAML parser look for. */
+const COLOUR = ["NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"];
+const TERMINAL = ["DENO_WEBGPU_BACKEND", ...COLOUR, "TERM", "CI"];
 const YAML = ["LOG_TOKENS", "LOG_STREAM"];
 /** The Hub's token, address and cache. */
 const CACHE = ["HF_*", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];

@@ -17,7 +17,7 @@ async function main(): Promise<void> {
     .option("--json", "print one JSON value a line instead of text")
     .addHelpText("after", "\nThe exit status is 1 where something that training needs is missing.");
   const { json: asJson = false } = command.parse(Deno.args, { from: "user" }).opts();
-  const { say, json } = output(asJson);
+  const { say, json } = output({ json: asJson });
   let failed = false;
   const show = (finding: Finding) => {
     json(finding);

@@ -74,7 +74,7 @@ async function main(): Promise<void> {
     file: run,
     flags: { ...flags, evalResponses: responses, model: run ? undefined : model },
   });
-  const { say, json } = output(config.json);
+  const { say, json } = output(config);
   const hub = programHub();
   const { texts: prompts, specialTokens } = await runPrompts({ ...config, model: model ?? "" }, {
     hub,

@@ -83,7 +83,7 @@ async function main(): Promise<void> {
       judge: "",
     },
   });
-  const { say, json } = output(config.json);
+  const { say, json } = output(config);
   const hub = programHub();
   using gpu = await Gpu.open();
   using resources = new DisposableStack();

@@ -38,7 +38,7 @@ async function main(): Promise<void> {
     ? undefined
     : translateTrl(await readConfigFile(path), console.error);
   const settings = resolveConfig({ file, env: settingVariables(), flags });
-  const { say, json } = output(settings.json);
+  const { say, json } = output(settings);
   const { memoryBudget } = settings;
   const hub = programHub();
   const { texts, specialTokens } = await runPrompts(settings, { hub, builtIn: TRAINING_PROMPTS });

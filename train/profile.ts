@@ -41,7 +41,7 @@ async function main(): Promise<void> {
   const file = path === undefined ? undefined : await readConfigFile(path);
   const config = resolveConfig({ file, env: settingVariables(), flags });
   const steps = typeof flags.steps === "number" ? flags.steps : STEPS;
-  const { say, json } = output(config.json);
+  const { say, json } = output(config);
   const hub = programHub();
   const { texts, specialTokens } = await runPrompts(config, { hub, builtIn: TRAINING_PROMPTS });
 

@@ -1,21 +1,58 @@
-import { Command } from "commander";
+import { Command, type OptionValues } from "commander";
 import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
 import { SETTINGS } from "./config.ts";
 import { downloadDisplay } from "./download_display.ts";
+import { isEssential, type ProgramEvent } from "./program_events.ts";
+import type { LineStyle, Screen } from "./screen.ts";
 import { isSystemError } from "./system_error.ts";
+import { clearBar, terminalScreen } from "./terminal.ts";
 
-/** Where a program writes: lines for people or, with `--json`, one JSON value a line for programs. */
-export interface Output {
-  say(line: string): void;
-  json(value: unknown): void;
+/** What a program prints: text for people or, with `--json`, one JSON value a line for programs. */
+export interface OutputOptions {
+  json?: boolean | undefined;
+  /** Leave out everything but warnings and the result. */
+  quiet?: boolean | undefined;
 }
 
-/** An output of one of the two kinds; what is meant for the other is dropped. */
-export function output(json: boolean): Output {
+/** Where a program writes; what is meant for the other kind of reader is dropped. */
+export interface Output {
+  readonly screen: Screen;
+  /** A line that says how things go. */
+  say(line: string, style?: LineStyle): void;
+  /** A line of the result, which `--quiet` keeps. */
+  result(line: string, style?: LineStyle): void;
+  /** A line on standard error, whatever the output is. */
+  warn(line: string): void;
+  json(value: unknown): void;
+  /** The same for what has a type. */
+  emit(event: ProgramEvent): void;
+}
+
+/** The output that the flags ask for. */
+export function output({ json: isJson = false, quiet = false }: OutputOptions): Output {
+  const screen = terminalScreen({ quiet });
   const nothing = () => {};
-  return json
-    ? { say: nothing, json: (value) => console.log(JSON.stringify(value)) }
-    : { say: (line) => console.log(printable(line)), json: nothing };
+  const text = (line: string, style?: LineStyle) => screen.line(printable(line), style);
+  const json = (value: unknown) => screen.line(JSON.stringify(value));
+  return {
+    screen,
+    say: isJson || quiet ? nothing : text,
+    result: isJson ? nothing : text,
+    warn: (line) => screen.remark(printable(line)),
+    json: isJson ? json : nothing,
+    emit: isJson ? (event) => quiet && !isEssential(event) ? undefined : json(event) : nothing,
+  };
+}
+
+/** Adds `--quiet`, and `--json` where that is no setting. */
+export function addOutputFlags<Flags extends OptionValues>(
+  command: Command<[], Flags>,
+  { json = false }: { json?: boolean } = {},
+): Command<[], Flags & OutputOptions> {
+  command.optionsGroup("Output:")
+    .option("-q, --quiet", "print errors, warnings and the result only");
+  if (json) command.option("--json", "print JSON lines instead of text");
+  return command as unknown as Command<[], Flags & OutputOptions>;
 }
 
 /** A text without the control characters, but for line ends, with which a stranger's text could steer a terminal. */
@@ -30,14 +67,8 @@ export function settingVariables(): Record<string, string> {
 }
 
 /** Where models come from, as the environment says; downloads are shown on stderr, away from results. */
-export function programHub(): HubOptions {
-  const encoder = new TextEncoder();
-  const display = downloadDisplay({
-    write: (text) => void Deno.stderr.writeSync(encoder.encode(text)),
-    isTerminal: Deno.stderr.isTerminal(),
-    now: () => performance.now(),
-  });
-  return { ...hubOptionsFromEnv(Deno.env), ...display };
+export function programHub(screen: Screen = terminalScreen()): HubOptions {
+  return { ...hubOptionsFromEnv(Deno.env), ...downloadDisplay(screen) };
 }
 
 /** A command whose errors are one line on stderr and exit status 1. */
@@ -67,6 +98,7 @@ export async function reportError(program: () => Promise<void>): Promise<void> {
   } catch (error) {
     const known = error instanceof Error &&
       (!DEFECTS.includes(error.name) || isSystemError(error));
+    clearBar();
     console.error(known ? `error: ${printable(error.message)}` : error);
     Deno.exit(1);
   }

@@ -5,6 +5,7 @@
  */
 import type { SubmittedPass } from "../kernels/runtime/mod.ts";
 import type { SentinelOptions } from "./sentinel.ts";
+import { clearBar } from "./terminal.ts";
 
 /** What the worker is told: how to watch, that a wait begins, that it ends. */
 export type SentinelMessage =
@@ -33,6 +34,7 @@ function watch(program: Pick<Worker, "postMessage" | "onmessage">): void {
   const hear = (signal: Deno.Signal) => {
     if (asked) return;
     asked = true;
+    clearBar();
     console.error(
       `${signal}: stopping after this step, with a checkpoint; once more to leave at once`,
     );
@@ -60,6 +62,7 @@ function watch(program: Pick<Worker, "postMessage" | "onmessage">): void {
 }
 
 function giveUp({ gpuTimeout, advice }: SentinelOptions, passes: readonly SubmittedPass[]): void {
+  clearBar();
   console.error(
     `error: The GPU has not answered for ${gpuTimeout} s; it was given ${show(passes)}; ${advice}`,
   );

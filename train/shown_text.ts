@@ -1,0 +1,61 @@
+/** Texts of strangers, models above all, made fit for a terminal. */
+
+import { unicodeWidth } from "@std/cli/unicode-width";
+
+/**
+ * Control characters, what changes the direction of writing, and separators that no font shows: with these a text could
+ * steer a terminal, or look other than it is.
+ */
+// deno-lint-ignore no-control-regex
+const UNSEEN =
+  /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+const SHORT: Record<string, string> = { "\n": "\\n", "\t": "\\t", "\r": "\\r" };
+
+/** The text in one line, every character of it visible: `\n`, `\x1b` and `\u202e` stand for what cannot be seen. */
+export function visible(text: string): string {
+  return text.replaceAll(UNSEEN, (character) => {
+    const code = character.charCodeAt(0).toString(16);
+    return SHORT[character] ??
+      (code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`);
+  });
+}
+
+/** Columns that a text takes on a terminal. */
+export function columnsOf(text: string): number {
+  return unicodeWidth(text);
+}
+
+/** Fills a text up with spaces to so many columns. */
+export function padColumns(text: string, columns: number): string {
+  return text + " ".repeat(Math.max(0, columns - columnsOf(text)));
+}
+
+/** Breaks a text into lines of at most so many columns, between words where there are any. At least one line. */
+export function wrap(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of text.split(" ")) {
+    const longer = line === "" ? word : `${line} ${word}`;
+    if (columnsOf(longer) <= columns) {
+      line = longer;
+      continue;
+    }
+    if (line !== "") lines.push(line);
+    const pieces = cut(word, columns);
+    line = pieces.pop()!;
+    lines.push(...pieces);
+  }
+  return [...lines, line];
+}
+
+/** Cuts a word into pieces of at most so many columns; a character that is wider stands alone. */
+function cut(word: string, columns: number): string[] {
+  const pieces = [""];
+  for (const character of word) {
+    const longer = pieces.at(-1)! + character;
+    if (pieces.at(-1) === "" || columnsOf(longer) <= columns) pieces[pieces.length - 1] = longer;
+    else pieces.push(character);
+  }
+  return pieces;
+}
