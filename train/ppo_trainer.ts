@@ -324,7 +324,8 @@ export class PpoTrainer implements Disposable {
 
   /** What the reference does with prompts, and so what the policy did before its first step. */
   evaluateReference(prompts: readonly string[], responses: number): Promise<Evaluation> {
-    const { reference } = this.run;
+    const { policy, reference } = this.run;
+    policy.arena[Symbol.dispose](); // makes room for a cache of the reference's own, which no plan counts
     return evaluatePolicy({ ...this.run, policy: reference }, prompts, {
       ...this.config,
       responses,

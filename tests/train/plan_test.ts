@@ -46,6 +46,9 @@ async function measure(
     await trainer.evaluate(PROMPTS, { responses: config.evalResponses });
   }
   await trainer.train({ prompts: PROMPTS, steps: config.steps });
+  if (config.evalResponses > 0) { // as at the end of a run that was resumed
+    await trainer.evaluateReference(PROMPTS, config.evalResponses);
+  }
   const { peakBytes } = await planMemory({
     model: await configOf(model),
     rewards: reward === DISTILBERT ? [await classifierConfig(reward)] : [],
@@ -87,6 +90,7 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
     referenceDtype: "f16",
     freezeLayers: 1,
   },
+  "an evaluation of a reference in f16": { evalResponses: 40, referenceDtype: "f16" },
   "a classifier as the reward": { reward: DISTILBERT, batchSize: 16, miniBatchSize: 1 },
   "responses that end early": { steps: 3, temperature: 3 },
 };
