@@ -1,6 +1,7 @@
 import type { GeluKind } from "./gelu.ts";
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import tiledSource from "./matmul.wgsl" with { type: "text" };
+import * as skinny from "./matmul_skinny.ts";
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
 import {
@@ -22,7 +23,7 @@ const tiled = kernel({
   params: PARAMS,
 });
 
-export const KERNELS: readonly Kernel[] = [tiled, ...tiles.KERNELS];
+export const KERNELS: readonly Kernel[] = [tiled, ...tiles.KERNELS, ...skinny.KERNELS];
 
 /** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */
 export interface MatmulTensors {
@@ -72,7 +73,8 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
     outOffset: placedOut.offset,
     scale,
   };
-  if ((accumulate || scale !== 1) && (bias || residual || preactivation || activation)) {
+  const isSum = !residual && !preactivation && !activation;
+  if ((accumulate || scale !== 1) && (bias || !isSum)) {
     throw new ShapeError(
       "Cannot run matmul: accumulate and scale go with a plain product; leave out bias, residual and activation",
     );
@@ -94,8 +96,25 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
   };
   const { rows, columns } = params;
   const flops = 2 * rows * columns * params.depth;
-  if (fitsTiles(pass.gpu, layout, params)) {
-    const lanes = pass.gpu.subgroupSize;
+  const lanes = pass.gpu.subgroupSize;
+  if (isSum && skinny.isFewColumns(layout, params)) {
+    const { HAS_BIAS, ACCUMULATE } = constants;
+    pass.dispatch(skinny.fewColumnsKernel[skinny.widthOf(params)], {
+      tensors: { a: bound.a, b: bound.b, bias, out: bound.out },
+      params,
+      constants: { HAS_BIAS, ACCUMULATE, WORKGROUP_SIZE: pass.gpu.rowLanes },
+      workgroups: [rows * columns],
+      flops,
+    });
+  } else if (fitsTiles(pass.gpu, layout, params) && skinny.isFewRows(layout, params, lanes)) {
+    pass.dispatch(skinny.fewRowsKernel, {
+      tensors: bound,
+      params,
+      constants: { ...constants, B_TRANSPOSED: Number(layout === "nt") },
+      workgroups: [Math.ceil(columns / (4 * lanes))],
+      flops,
+    });
+  } else if (fitsTiles(pass.gpu, layout, params)) {
     const height = tileHeight(layout, rows, lanes);
     pass.dispatch(tiles.tileKernel(layout, height, lanes), {
       tensors: bound,

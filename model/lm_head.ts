@@ -68,11 +68,18 @@ export class LmHead {
     }
   }
 
+  /** Rows that fit a binding. Those beyond a multiple of four are apart, so that products of the others are of whole vectors. */
   #shards(): { from: number; to: number }[] {
     const { weight } = this;
-    return weight instanceof HalfMatrix
+    const shards = weight instanceof HalfMatrix
       ? weight.shards(EXPANDED_BYTES, 4)
       : rowShards(weight, this.arena.gpu.bindingBytes);
+    return shards.flatMap(({ from, to }) => {
+      const whole = to - (to - from) % 4;
+      return whole === from || whole === to
+        ? [{ from, to }]
+        : [{ from, to: whole }, { from: whole, to }];
+    });
   }
 
   /** Rows of the weight in 32 bits; those of one in 16 bits last until the next are asked for. */

@@ -16,7 +16,11 @@ type Sizes = readonly [number, number, number];
 const AWKWARD: readonly Sizes[] = [
   [1, 1, 1],
   [1, 48, 4],
+  [1, 40, 16],
+  [2, 100, 48],
   [2, 3, 5],
+  [5, 2, 36],
+  [300, 1, 52],
   [4, 36, 7],
   [7, 36, 12],
   [9, 50, 17],
