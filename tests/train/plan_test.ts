@@ -46,9 +46,6 @@ async function measure(
     await trainer.evaluate(PROMPTS, { responses: config.evalResponses });
   }
   await trainer.train({ prompts: PROMPTS, steps: config.steps });
-  if (config.evalResponses > 0) { // as at the end of a run that was resumed
-    await trainer.evaluateReference(PROMPTS, config.evalResponses);
-  }
   const { peakBytes } = await planMemory({
     model: await configOf(model),
     rewards: reward === DISTILBERT ? [await classifierConfig(reward)] : [],
@@ -90,7 +87,6 @@ const RUNS: Record<string, Partial<PpoTrainerOptions>> = {
     referenceDtype: "f16",
     freezeLayers: 1,
   },
-  "an evaluation of a reference in f16": { evalResponses: 40, referenceDtype: "f16" },
   "a classifier as the reward": { reward: DISTILBERT, batchSize: 16, miniBatchSize: 1 },
   "responses that end early": { steps: 3, temperature: 3 },
 };
@@ -105,6 +101,20 @@ Deno.test("planMemory() is exact where every response is as long as it may be", 
     const { planned, used } = await measure(gpu, { ...SMALL, minNewTokens: 12 });
     assertEquals(planned, used);
   }));
+
+for (const referenceDtype of ["f32", "f16"] as const) {
+  Deno.test(`evaluateReference() in ${referenceDtype} takes no more than the run before it, as planned`, () =>
+    withGpu(async (gpu) => {
+      const sizes = { batchSize: 2, miniBatchSize: 2, evalResponses: 48 };
+      const config = { ...SMALL, ...sizes, referenceDtype };
+      using trainer = await PpoTrainer.create({ ...config, reward: constant, gpu });
+      await trainer.train({ prompts: PROMPTS, steps: 1 });
+      await trainer.evaluate(PROMPTS, { responses: 48 });
+      const { peakBytes } = gpu;
+      await trainer.evaluateReference(PROMPTS, 48);
+      assertEquals(gpu.peakBytes, peakBytes);
+    }));
+}
 
 Deno.test("planMemory() is within a tenth of what the default run takes", () =>
   withGpu(async (gpu) => {
