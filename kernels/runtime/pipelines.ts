@@ -42,7 +42,7 @@ export class PipelineCache {
   #nextPipeline = 0;
   #nextUniform = 0;
 
-  constructor(readonly gpu: Gpu, readonly mostBindGroups = MOST_BIND_GROUPS) {}
+  constructor(readonly gpu: Gpu, readonly mostBindGroups: number = MOST_BIND_GROUPS) {}
 
   /** The compiled pipeline of a kernel under these constants. */
   pipeline(kernel: Kernel, { constants, consts }: Specialisation = {}): Pipeline {
