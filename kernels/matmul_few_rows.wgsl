@@ -12,27 +12,21 @@ fn multiply(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
   var b_at = params.b_offset / 4 + near_column * select(1u, 4 * b_step, B_TRANSPOSED);
   let b_advance = select(4 * b_step, 1u, B_TRANSPOSED); // four along depth
 
-  // Lane l loads four elements of A, of row l / 4: 16 of each row among them.
+  // Lane l loads four elements of A, of row l / 4: 16 of each row among them. A loop goes through these, since on software
+  // Vulkan a load is long code, and sixteen of them would not fit the processor's cache.
   var a_at = params.a_offset / 4 + min(lane / 4, params.rows - 1) * (params.a_stride / 4) + lane % 4;
   var sum_0 = vec4f();
   if (HAS_BIAS) { sum_0 = bias[near_column]; }
   var sum_1 = sum_0;
   for (var k = 0u; k < params.depth; k += 16) {
     let a_part = a[a_at];
-    let b_0 = load_b(b_at, b_step);
-    sum_0 = add_product(sum_0, subgroupBroadcast(a_part, 0u), b_0);
-    sum_1 = add_product(sum_1, subgroupBroadcast(a_part, 4u), b_0);
-    let b_1 = load_b(b_at + b_advance, b_step);
-    sum_0 = add_product(sum_0, subgroupBroadcast(a_part, 1u), b_1);
-    sum_1 = add_product(sum_1, subgroupBroadcast(a_part, 5u), b_1);
-    let b_2 = load_b(b_at + 2 * b_advance, b_step);
-    sum_0 = add_product(sum_0, subgroupBroadcast(a_part, 2u), b_2);
-    sum_1 = add_product(sum_1, subgroupBroadcast(a_part, 6u), b_2);
-    let b_3 = load_b(b_at + 3 * b_advance, b_step);
-    sum_0 = add_product(sum_0, subgroupBroadcast(a_part, 3u), b_3);
-    sum_1 = add_product(sum_1, subgroupBroadcast(a_part, 7u), b_3);
+    for (var i = 0u; i < 4; i++) {
+      let b_part = load_b(b_at, b_step);
+      sum_0 = add_product(sum_0, subgroupShuffle(a_part, i), b_part);
+      sum_1 = add_product(sum_1, subgroupShuffle(a_part, 4 + i), b_part);
+      b_at += b_advance;
+    }
     a_at += 4;
-    b_at += 4 * b_advance;
   }
   finish(0, column, sum_0);
   finish(1, column, sum_1);
