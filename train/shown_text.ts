@@ -1,7 +1,5 @@
 /** Texts of strangers, models above all, made fit for a terminal. */
 
-import { unicodeWidth } from "@std/cli/unicode-width";
-
 /**
  * Control characters, what changes the direction of writing, and separators that no font shows: with these a text could
  * steer a terminal, or look other than it is.
@@ -21,9 +19,18 @@ export function visible(text: string): string {
   });
 }
 
+/** What a terminal gives two columns: the wide characters of Unicode's UAX #11, by their blocks, and emoji. */
+const WIDE =
+  /^(?:\p{Emoji_Presentation}|\p{Extended_Pictographic}\ufe0f|[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff01-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}])/u;
+
 /** Columns that a text takes on a terminal. */
 export function columnsOf(text: string): number {
-  return unicodeWidth(text);
+  return graphemes(text).reduce((sum, part) => sum + (WIDE.test(part) ? 2 : 1), 0);
+}
+
+/** What people take for characters: a letter with its accents is one. */
+function graphemes(text: string): string[] {
+  return Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment);
 }
 
 /** Fills a text up with spaces to so many columns. */
@@ -52,7 +59,7 @@ export function wrap(text: string, columns: number): string[] {
 /** Cuts a word into pieces of at most so many columns; a character that is wider stands alone. */
 function cut(word: string, columns: number): string[] {
   const pieces = [""];
-  for (const character of word) {
+  for (const character of graphemes(word)) {
     const longer = pieces.at(-1)! + character;
     if (pieces.at(-1) === "" || columnsOf(longer) <= columns) pieces[pieces.length - 1] = longer;
     else pieces.push(character);
