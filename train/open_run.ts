@@ -57,7 +57,10 @@ export async function openRun(
 
 /** The adapters that the settings ask for, if any. */
 export function loraOptions(
-  { loraRank: rank, loraAlpha: alpha, loraTargets }: TrainConfig,
+  { loraRank: rank, loraAlpha: alpha, loraTargets }: Pick<
+    TrainConfig,
+    "loraRank" | "loraAlpha" | "loraTargets"
+  >,
 ): LoraOptions | undefined {
   if (rank === 0) return undefined;
   const targets = loraTargets.split(",").map((name) => name.trim()).filter((name) => name !== "");

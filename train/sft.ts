@@ -9,9 +9,12 @@ import { parseCausalLMConfig } from "../model/causal_lm_config.ts";
 import { initCausalLM, loadCausalLM } from "../model/gpt2_weights.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
 import { readModelConfig } from "../weights/folder.ts";
+import type { ResolvedModel } from "../weights/hub.ts";
+import type { HubOptions } from "../weights/hub_options.ts";
 import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
-import { findSource } from "./model_source.ts";
+import { findModel, NEW } from "./model_source.ts";
+import { loraOptions } from "./open_run.ts";
 import { programCommand, programHub, reportError } from "./program.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -46,6 +49,9 @@ const command = programCommand(
   .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.1)
   .option("--beta2 <decay>", "decay of Adam's second moment", share, 0.99)
   .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
+  .option("--lora-rank <rank>", "rank of adapters to train in place of all", wholeNumber(0), 0)
+  .option("--lora-alpha <number>", "they are scaled by this over their rank", positive, 16)
+  .option("--lora-targets <layers>", "layers that get one, by commas (default: all that can)")
   .option("--eval-every <steps>", "steps between validations and saves", wholeNumber(1), 500)
   .option("--seed <number>", "seed of parameters and order", wholeNumber(0), 1)
   .addHelpText(
@@ -67,9 +73,14 @@ async function main(options: Options): Promise<void> {
         "the batch size must be a multiple of it",
     );
   }
-  const source = await findSource(options.model, programHub());
+  expectAdaptable(options);
+  const hub = programHub();
+  const isNew = options.model.startsWith(NEW);
+  const source = await findModel(isNew ? options.model.slice(NEW.length) : options.model, hub);
   using gpu = await Gpu.open();
-  using model = await openModel(gpu, source, options.seed);
+  using model = isNew
+    ? await initFrom(gpu, source.folder, options.seed)
+    : await openModel(gpu, source, { ...options, hub });
   const { tokenizer, config } = model;
   if (length > config.nPositions) {
     throw new ConfigError(
@@ -95,9 +106,10 @@ async function main(options: Options): Promise<void> {
     decayAll: false,
     maxGradNorm: options.maxGradNorm,
   });
+  const adapters = model.adapters ? `, of adapters ${model.trained.layout.count} more,` : "";
   console.log(
-    `${model.layout.count} parameters on ${gpu.description}; ${epochTokens(train)} tokens, ` +
-      `${totalSteps} steps of ${perStep} tokens`,
+    `${model.layout.count} parameters${adapters} on ${gpu.description}; ` +
+      `${epochTokens(train)} tokens, ${totalSteps} steps of ${perStep} tokens`,
   );
 
   const batches = packedBatches(train, {
@@ -118,15 +130,39 @@ async function main(options: Options): Promise<void> {
       const validated = validation && await validate(trainer, validation, length);
       if (validated) console.log(validated);
       const figures = { steps: step, tokens: step * perStep, loss, validation: validated };
-      await model.savePretrained(options.out, { card: sftCard({ options, source, ...figures }) });
+      await model.savePretrained(options.out, {
+        card: sftCard({ options, source: source.folder, ...figures }),
+      });
     }
   }
   console.log(`saved ${options.out}`);
 }
 
-function openModel(gpu: Gpu, source: string, seed: number): Promise<CausalLM> {
-  if (!source.startsWith("init:")) return loadCausalLM(gpu, source, { train: true });
-  return initFrom(gpu, source.slice("init:".length), seed);
+/** Adapters are of no use without the model below them, which has to be one that others can have too. */
+function expectAdaptable({ model, loraRank, loraTargets }: Options): void {
+  if (loraTargets !== undefined && loraRank === 0) {
+    throw new ConfigError("Cannot use --lora-targets without adapters; give --lora-rank too");
+  }
+  if (loraRank === 0 || !model.startsWith(NEW)) return;
+  throw new ConfigError(
+    `Cannot use --lora-rank with ${model}: random parameters are not kept beside their adapters; ` +
+      "train all of them first",
+  );
+}
+
+function openModel(
+  gpu: Gpu,
+  { folder, name }: ResolvedModel,
+  { hub, seed, loraRank, loraAlpha, loraTargets = "" }: Options & { hub: HubOptions },
+): Promise<CausalLM> {
+  const rng = new Rng(seed, "lora");
+  const lora = loraOptions({ loraRank, loraAlpha, loraTargets });
+  return loadCausalLM(gpu, folder, {
+    train: true,
+    hub,
+    ...(name !== folder && { name }),
+    ...(lora && { lora: { ...lora, uniform: () => rng.next() } }),
+  });
 }
 
 async function initFrom(gpu: Gpu, folder: string, seed: number): Promise<CausalLM> {

@@ -11,8 +11,9 @@ export interface SftCardFacts {
     readonly data: string;
     readonly val?: string | undefined;
     readonly out: string;
+    readonly loraRank?: number | undefined;
   };
-  /** Where the model was found; see `findSource`. */
+  /** Where the model was found; see `findModel`. */
   readonly source: string;
   /** Optimizer steps, and tokens in them. */
   readonly steps: number;
@@ -42,7 +43,7 @@ export function sftCard(
     // What is neither a folder nor a run in one came from the Hub.
     baseModel: isNew || source.startsWith(name) ? undefined : parseHubName(name)?.id,
     tags: ["sft"],
-    isAdapter: false,
+    isAdapter: (options.loraRank ?? 0) > 0,
     hasValueHead: false,
     training: {
       "base model": isNew ? `random parameters, sizes and tokenizer of ${name}` : name,

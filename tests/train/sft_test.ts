@@ -59,12 +59,58 @@ Deno.test("sft trains a fresh model, validates it, and saves one that loads", ()
     assert(Math.abs(Number(second.stdout.match(FIGURES)![1]) - perToken) <= 1e-4); // as printed
   }));
 
+Deno.test("sft trains adapters alone, and saves them for PEFT", () =>
+  withFolder(async (folder) => {
+    await Deno.writeTextFile(`${folder}/train.txt`, `${TEXT}\n`.repeat(20));
+    const run = (model: string, ...flags: string[]) =>
+      runProgram("sft", [
+        ...["--model", model, "--data", `${folder}/train.txt`, "--out", `${folder}/out`],
+        ...["--val", `${folder}/train.txt`, "--length", "64", "--batch-size", "2"],
+        ...["--warmup-steps", "0", ...flags],
+      ]);
+    const targets = ["--lora-alpha", "32", "--lora-targets", "c_attn,mlp.c_proj"];
+    const first = await run(
+      GPT2,
+      "--lora-rank",
+      "4",
+      ...targets,
+      "--steps",
+      "12",
+      "--learning-rate",
+      "0.05",
+    );
+    assertEquals([first.code, first.stderr], [0, ""]);
+    const adapters = 3 * 4 * (48 + 3 * 48 + 4 * 48 + 48); // A and B of two layers in each block
+    assertMatch(first.stdout, new RegExp(`^112560 parameters, of adapters ${adapters} more, on `));
+    const loss = Number(first.stdout.match(/^step 12\/12 \| loss (\S+)/m)![1]);
+    assert(loss < 6, `the loss is ${loss}, that of a uniform guess 6.24`);
+
+    const out = await listTree(`${folder}/out`);
+    assert(
+      out.includes("adapter_model.safetensors") && !out.includes("model.safetensors"),
+      `${out}`,
+    );
+    const config = JSON.parse(await Deno.readTextFile(`${folder}/out/adapter_config.json`));
+    assertEquals([config.r, config.lora_alpha, config.base_model_name_or_path], [4, 32, GPT2]);
+    assertEquals(config.target_modules, ["c_attn", "mlp.c_proj"]);
+    assertMatch(await Deno.readTextFile(`${folder}/out/README.md`), /^library_name: peft$/m);
+
+    // As --model it is the whole model again, with the figures that it had.
+    const again = await run(`${folder}/out`, "--steps", "1", "--learning-rate", "1e-9");
+    assertEquals(again.code, 0, again.stderr);
+    const [before, after] = [first, again].map(({ stdout }) => Number(stdout.match(FIGURES)![1]));
+    assert(Math.abs(before - after) <= 1e-4, `${before} and ${after}`); // as printed
+  }));
+
 const REFUSED: [what: string, flags: string[], says: RegExp][] = [
   ["an unknown flag", ["--epoch", "3"], /--epoch'.*--epochs/],
   ["no steps", ["--steps", "0"], /--steps.*1 or more/],
   ["a beta2 of 1", ["--beta2", "1"], /--beta2.*below 1/],
   ["a batch that has no such parts", ["--gradient-accumulation", "3"], /--batch-size 16 .* 3:/],
   ["rows longer than the context", ["--length", "65"], /--length 65: .* context, 64$/m],
+  ["adapters of a fresh model", ["--lora-rank", "4"], /--lora-rank with init:.* not kept/],
+  ["layers of no adapters", ["--lora-targets", "c_attn"], /--lora-targets.*give --lora-rank/],
+  ["layers that do not exist", ["--model", GPT2, "--lora-rank", "4", "--lora-targets", "q"], /"q"/],
   ["a missing model", ["--model", "init:/none"], /\/none: there is no such folder/],
   ["a missing text", ["--data", "/none.txt"], /\/none\.txt/],
 ];
