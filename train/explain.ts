@@ -4,9 +4,12 @@
  * @module
  */
 import { Gpu } from "../kernels/runtime/mod.ts";
+import { writeFileAtomic } from "../weights/atomic.ts";
 import { ConfigError, type SettingName, SETTINGS } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
+import { explainPage } from "./explain_page.ts";
 import { explainStep } from "./explain_step.ts";
+import type { ExplainedSection } from "./explain_tensors.ts";
 import { sectionLines } from "./explain_text.ts";
 import { wholeNumber } from "./flag_values.ts";
 import { openRun } from "./open_run.ts";
@@ -46,7 +49,7 @@ const PROMPTS = ["The movie was", "I think this product is"];
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const { prompt: prompts, after, ...flags } = addSettings(
+  const { prompt: prompts, after, html, ...flags } = addSettings(
     programCommand("explain", "Take one PPO step on a few prompts, and show every tensor of it.")
       .option(
         "--prompt <text>",
@@ -60,11 +63,13 @@ async function main(): Promise<void> {
         "PPO steps to take first, so that policy and reference differ",
         wholeNumber(0),
         2,
-      ),
+      )
+      .option("--html <file>", "write it as a page instead: one HTML file that works offline"),
     SETTINGS.filter(({ name }) => FLAGS.includes(name)),
   ).addHelpText(
     "after",
-    '\nExample:\n  deno task explain --prompt "The movie was" --kl-mode reward',
+    '\nExamples:\n  deno task explain --prompt "The movie was" --kl-mode reward\n' +
+      "  deno task explain --html step.html",
   )
     .parse(Deno.args, { from: "user" }).opts();
   const texts = prompts ?? PROMPTS;
@@ -83,21 +88,30 @@ async function main(): Promise<void> {
       judge: "",
     },
   });
-  const { say, json } = output(config);
+  const { say, result, json } = output(config);
   const hub = programHub();
   using gpu = await Gpu.open();
   using resources = new DisposableStack();
   const run = await openRun(gpu, resources, config, { hub, say: hub.say });
-  say(`policy ${config.model || "weights/review-gpt2"} on ${gpu.description}`);
-  say("B responses, Q columns of prompts, R of responses; a column is a token, · its space");
+  const about = [
+    `policy ${config.model || "weights/review-gpt2"} on ${gpu.description}`,
+    `PPO step ${after + 1}, after ${after} that are not shown`,
+    "B responses, Q columns of prompts, R of responses; a leading space of a token is shown as ·",
+  ];
+  for (const line of about) say(line);
   for (let step = 0; step < after; step++) {
     await ppoStep(run, texts, { step, learningRate: config.learningRate });
   }
-  if (after > 0) say(`PPO step ${after + 1}, after ${after} that are not shown`);
 
-  let number = 0;
+  const sections: ExplainedSection[] = [];
   for await (const section of explainStep(run, texts, { step: after })) {
     json(section);
-    for (const line of sectionLines(section, ++number)) say(line);
+    sections.push(section);
+    if (html !== undefined) continue;
+    for (const line of sectionLines(section, sections.length)) say(line);
+  }
+  if (html !== undefined) {
+    await writeFileAtomic(html, await explainPage(sections, about));
+    result(`wrote ${html}`);
   }
 }

@@ -1,8 +1,7 @@
-/** The sections of an explained PPO step: what each part makes, with formulas, their sources, and an element worked out. */
+/** Sections of an explained PPO step, up to the advantages: formulas, their sources, and an element worked out. */
 
 import { digits, type ExplainedSection, type Shower, term } from "./explain_tensors.ts";
 import type { Experience } from "./experience.ts";
-import type { UpdateStats } from "./metrics.ts";
 import type { advantagesOf } from "./ppo.ts";
 import { maskedMean } from "./stats.ts";
 import { whiten } from "./whiten.ts";
@@ -23,7 +22,8 @@ export function explainPrompts({ run, rollout }: Shower): ExplainedSection {
       name: "input_ids",
       shape: `(B, Q) = (${ids.length}, ${Q}) of (B, Q + R) = (${ids.length}, ${Q + R})`,
       doc: "padded on the left, so that every response begins in the same column",
-      of: "response",
+      across: "tokens",
+      of: "prompt",
       rows: ids,
       columns,
     }],
@@ -46,6 +46,7 @@ export function explainResponses({ run, rollout, tokens }: Shower): ExplainedSec
       name: "response ids",
       shape: `(B, R) = (${mask.length}, ${R})`,
       doc: `temperature ${run.config.temperature}`,
+      across: "tokens",
       of: "response",
       rows,
       columns: tokens,
@@ -66,7 +67,9 @@ export function explainScores({ run, rollout }: Shower, scores: number[]): Expla
       name: "scores",
       shape: `(B) = (${scores.length})`,
       doc: "one number for a whole response: all that the policy is told",
+      across: "figures",
       of: "response",
+      neutral: 0,
       rows: scores.map((score) => [score]),
       columns: rollout.samples.map(() => ["score"]),
     }],
@@ -101,7 +104,7 @@ export function explainExperience(
     ],
     notes: [
       `the first token ${JSON.stringify(show.tokens[b][0])} of response ${b} had the probability ` +
-      `exp(${term(logprobs[b][0])}) = ${digits(Math.exp(logprobs[b][0]))}`,
+      `exp(${digits(logprobs[b][0])}) = ${digits(Math.exp(logprobs[b][0]))}`,
     ],
   };
 }
@@ -209,121 +212,6 @@ export function explainAdvantages(
       `last token of response ${b}, after which V and A are 0: ` +
       `${term(rewards[b][last])} - ${term(values[b][last])} = ${term(advantages[b][last])}`,
       `gamma ${config.gamma}, lambda ${config.lambda}`,
-    ],
-  };
-}
-
-/** Statistics of an optimizer step, as columns. */
-const STATISTICS: readonly [name: string, of: keyof UpdateStats][] = [
-  ["policy", "policyLoss"],
-  ["value", "valueLoss"],
-  ["entropy", "entropy"],
-  ["KL", "kl"],
-  ["loss", "totalLoss"],
-  ["ratio", "ratioMean"],
-  ["clipped", "clipFraction"],
-  ["grad norm", "gradNorm"],
-];
-
-/** Part 8: losses, ratios and gradient norms of the optimizer steps. */
-export function explainUpdates(
-  { run: { config, controller } }: Shower,
-  updates: UpdateStats[],
-): ExplainedSection {
-  const { clipRange, valueCoef, entropyCoef, learningRate, maxGradNorm } = config;
-  const beta = config.klMode === "loss" ? controller.beta : 0;
-  const [first] = updates;
-  const section: ExplainedSection = {
-    title: `${updates.length} optimizer steps: ${config.epochs} epochs of minibatches`,
-    formulas: [
-      {
-        formula: "ratio = exp(logprob - old);  policy = mean max(-A * ratio, -A * clip(ratio))",
-        source: `Schulman et al. 2017 (arXiv:1707.06347) equation 7, clipped at 1 +- ${clipRange}`,
-      },
-      {
-        formula: "value = mean max((V - return)^2, (clip(V) - return)^2) / 2",
-        source: "openai/lm-human-preferences, train_policy.py",
-      },
-      {
-        formula: "loss = policy + c1 * value - c2 * entropy + beta * KL",
-        source: "the same paper, equation 9, with the KL to the reference",
-      },
-      {
-        formula: "AdamW, after the gradient is scaled down to the largest norm",
-        source: "Loshchilov & Hutter 2019 (arXiv:1711.05101)",
-      },
-    ],
-    code: "updatePolicy() in train/ppo.ts; kernels/ppo_loss.wgsl, value_loss.wgsl, adamw.wgsl",
-    tensors: [{
-      name: "statistics",
-      shape: "as they were before each optimizer step",
-      doc: `learning rate ${learningRate}, largest gradient norm ${maxGradNorm}`,
-      of: "optimizer step",
-      rows: updates.map((stats) => STATISTICS.map(([, of]) => Number(stats[of]))),
-      columns: updates.map(() => STATISTICS.map(([name]) => name)),
-    }],
-    notes: [],
-  };
-  if (first) {
-    section.notes.push(
-      `the first loss: ${term(first.policyLoss)} + ${valueCoef} * ${digits(first.valueLoss)} - ` +
-        `${entropyCoef} * ${digits(first.entropy)} + ${digits(beta)} * ${digits(first.kl)} = ` +
-        term(first.totalLoss),
-      "the first ratio is exactly 1: the policy has not moved since it sampled",
-    );
-  }
-  return section;
-}
-
-/** Part 9: the same tokens after the step. */
-export function explainRatios(
-  show: Shower,
-  { logprobs }: Experience,
-  after: Experience,
-): ExplainedSection {
-  const { run: { config: { clipRange } }, rollout: { mask } } = show;
-  const ratios = mask.map((row, b) =>
-    row.map((bit, r) => bit === 0 ? 0 : Math.exp(after.logprobs[b][r] - logprobs[b][r]))
-  );
-  const inside = ratios.flatMap((row, b) => row.filter((_, r) => mask[b][r] === 1));
-  const beyond = inside.filter((ratio) => Math.abs(ratio - 1) > clipRange).length;
-  return {
-    title: "What the step has done to the same tokens",
-    formulas: [{ formula: "ratio_t = pi_new(a_t) / pi_old(a_t)", source: "the same, section 3" }],
-    code: "scoreRollout() once more",
-    tensors: [
-      show.perToken("logprobs", "nats", "of the same tokens now", after.logprobs),
-      show.perToken("ratio", "", "above 1: has become more probable", ratios),
-      show.perToken("klFull", "nats", "to the reference, now", after.klFull),
-    ],
-    notes: [
-      `${beyond} of ${inside.length} ratios are beyond 1 +- ${clipRange}: clipping stops the ` +
-      "gradient that would take them further, but other tokens and Adam's momentum still move them",
-    ],
-  };
-}
-
-/** Part 10: the new weight of the KL. */
-export function explainController(
-  { run: { config, controller } }: Shower,
-  { kl, beta }: { kl: number; beta: number },
-): ExplainedSection {
-  return {
-    title: "The controller moves the weight of the KL",
-    formulas: [{
-      formula: config.klController === "band"
-        ? `KL above 1.5 * target: beta * ${config.klFactor}; below target / 1.5: beta / ${config.klFactor}`
-        : `controller ${config.klController}`,
-      source: config.klController === "proportional"
-        ? "Ziegler et al. 2019 (arXiv:1909.08593) section 2.2"
-        : "Schulman et al. 2017 (arXiv:1707.06347) section 4, with a smaller factor",
-    }],
-    code: "KlDivergenceController in train/kl_controller.ts",
-    tensors: [],
-    notes: [
-      `KL ${digits(kl)}, target ${config.klTarget}: beta ${digits(beta)} -> ${
-        digits(controller.beta)
-      }`,
     ],
   };
 }

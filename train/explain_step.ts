@@ -1,24 +1,29 @@
 /** One PPO step on a few prompts, in sections for people: every tensor that it makes, by name, shape and numbers. */
 
 import { scoreRollout } from "./experience.ts";
+import { ParameterSnapshot } from "./explain_parameters.ts";
 import {
   explainAdvantages,
-  explainController,
   explainExperience,
   explainKl,
   explainPrompts,
-  explainRatios,
   explainResponses,
   explainRewards,
   explainScores,
-  explainUpdates,
 } from "./explain_sections.ts";
 import { type ExplainedSection, Shower } from "./explain_tensors.ts";
+import {
+  explainController,
+  explainParameters,
+  explainRatios,
+  explainUpdates,
+} from "./explain_update.ts";
 import { advantagesOf, type PpoRun, updatePolicy } from "./ppo.ts";
 import { sampleRollout } from "./rollout.ts";
 import { adjustScores } from "./score_normaliser.ts";
 import { scoreStep } from "./scoring.ts";
 import { maskedMean } from "./stats.ts";
+import { whiten } from "./whiten.ts";
 
 /**
  * Takes one PPO step with the functions that training takes it with, and tells what they did.
@@ -52,10 +57,16 @@ export async function* explainStep(
   const { beta } = controller;
   const { learningRate } = config;
   const batch = { rollout, experience, ...estimates };
+  const snapshot = await ParameterSnapshot.take(policy);
   const updates = await updatePolicy(run, batch, { beta, learningRate });
   yield explainUpdates(show, updates);
   const after = await scoreRollout(run, rollout, config);
-  yield explainRatios(show, experience, after);
+  const { advantages } = estimates;
+  yield explainRatios(show, experience, {
+    advantages: config.whitenAdvantages ? whiten(advantages, rollout.mask) : advantages,
+    after,
+  });
+  yield explainParameters(show, { changes: await snapshot.changes(), updates: updates.length });
 
   const kl = maskedMean(estimates.klPenalty, rollout.mask);
   controller.update(kl, prompts.length);

@@ -10,8 +10,14 @@ export interface ExplainedTensor {
   /** As it is laid out: "(B, R) = (2, 8) nats". */
   shape: string;
   doc: string;
+  /** What stands beside each other in a row: one number for several tokens, or different numbers. */
+  across: "tokens" | "figures";
   /** What a row is. */
-  of: "response" | "optimizer step";
+  of: "prompt" | "response" | "optimizer step" | "part";
+  /** Names of the rows (default: their numbers). */
+  labels?: string[];
+  /** The value that is neither high nor low, for colours; none where numbers are only names, such as ids. */
+  neutral?: number;
   /** A row may be shorter than the shape, where the rest is padding. */
   rows: number[][];
   /** What the columns are, for each row: tokens of a response, names of statistics. */
@@ -44,11 +50,24 @@ export class Shower {
   }
 
   /** A number for each response token; what lies outside the mask is left out. */
-  perToken(name: string, unit: string, doc: string, rows: readonly number[][]): ExplainedTensor {
+  perToken(
+    name: string,
+    unit: string,
+    doc: string,
+    rows: readonly number[][],
+    { neutral = 0 }: { neutral?: number } = {},
+  ): ExplainedTensor {
     const { mask } = this.rollout;
-    const inside = rows.map((row, b) => row.filter((_, r) => mask[b][r] === 1));
-    const shape = `${this.#shapes} ${unit}`.trim();
-    return { name, shape, doc, of: "response", rows: inside, columns: this.tokens };
+    return {
+      name,
+      shape: `${this.#shapes} ${unit}`.trim(),
+      doc,
+      across: "tokens",
+      of: "response",
+      neutral,
+      rows: rows.map((row, b) => row.filter((_, r) => mask[b][r] === 1)),
+      columns: this.tokens,
+    };
   }
 
   /** The first response with tokens, and the place of its last one: what notes work out. */
@@ -61,6 +80,16 @@ export class Shower {
 /** As numbers stand everywhere in an explanation. */
 export function digits(x: number): string {
   return x.toFixed(4);
+}
+
+/** The same, but whole numbers, such as ids, as they are. */
+export function figure(x: number): string {
+  return Number.isInteger(x) ? String(x) : digits(x);
+}
+
+/** A token with its spaces and line ends visible. */
+export function visible(text: string): string {
+  return JSON.stringify(text).slice(1, -1).replace(/^ /, "·");
 }
 
 /** The same inside a sum or product. */

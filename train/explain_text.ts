@@ -1,6 +1,6 @@
 /** Sections of an explanation as lines for a terminal. */
 
-import { digits, type ExplainedSection, type ExplainedTensor } from "./explain_tensors.ts";
+import { type ExplainedSection, type ExplainedTensor, figure, visible } from "./explain_tensors.ts";
 
 /** Columns side by side, and how wide they are, in characters. */
 const COLUMNS = 8;
@@ -22,30 +22,29 @@ export function sectionLines(section: ExplainedSection, number: number): string[
 }
 
 /** Name, shape and meaning, then a row for each response, under its tokens; long rows are broken. */
-function tensorLines({ name, shape, doc, of, rows, columns }: ExplainedTensor): string[] {
+function tensorLines(
+  { name, shape, doc, of, labels, rows, columns }: ExplainedTensor,
+): string[] {
   const lines = [`   ${name} ${shape}: ${doc}`];
   let shown = ""; // columns that stand above already
   for (const [b, row] of rows.entries()) {
-    const label = `     ${of} ${b}`.padEnd(LABEL);
+    const label = `     ${labels?.[b] ?? `${of} ${b}`}`.padEnd(LABEL);
     for (let from = 0; from < row.length; from += COLUMNS) {
       const part = <T>(cells: readonly T[]) => cells.slice(from, from + COLUMNS);
-      const head = part(columns[b]).map((text) => cell(visible(text))).join("");
+      const head = part(columns[b]).map((text) => cell(cut(visible(text)))).join("");
       if (head !== shown) lines.push(" ".repeat(LABEL) + head);
       shown = head;
-      lines.push((from === 0 ? label : " ".repeat(LABEL)) + part(row).map(numberCell).join(""));
+      lines.push(
+        (from === 0 ? label : " ".repeat(LABEL)) + part(row).map((x) => cell(figure(x))).join(""),
+      );
     }
   }
   return lines;
 }
 
-/** A token with its spaces and line ends visible, cut where it is too long. */
-function visible(text: string): string {
-  const shown = JSON.stringify(text).slice(1, -1).replace(/^ /, "·");
-  return shown.length < WIDTH ? shown : `${shown.slice(0, WIDTH - 2)}…`;
-}
-
-function numberCell(x: number): string {
-  return cell(Number.isInteger(x) ? String(x) : digits(x));
+/** Cut where it is too long for a column. */
+function cut(text: string): string {
+  return text.length < WIDTH ? text : `${text.slice(0, WIDTH - 2)}…`;
 }
 
 function cell(text: string): string {

@@ -6,6 +6,7 @@ import { explainStep } from "../../train/explain_step.ts";
 import { sectionLines } from "../../train/explain_text.ts";
 import { openRun } from "../../train/open_run.ts";
 import { GPT2 } from "../helpers/goldens.ts";
+import { withFolder } from "../helpers/folder.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import { assertRefused, runProgram } from "../helpers/program.ts";
 
@@ -40,7 +41,7 @@ function rowsOf(sections: readonly ExplainedSection[], name: string): number[][]
 
 Deno.test("explainStep() shows tensors that belong together", () =>
   explain({ klMode: "reward", klEstimator: "k1", klCoef: 0.5 }, (sections) => {
-    assertEquals(sections.length, 10);
+    assertEquals(sections.length, 11);
     const [logprobs, ref, values, rewards, advantages, returns, scores] = [
       "logprobs",
       "refLogprobs",
@@ -75,7 +76,27 @@ Deno.test("explainStep() adds the loss up, and moves beta", () =>
     const [policy, value, entropy, kl, loss] = rowsOf(sections, "statistics")[1];
     assertAlmostEquals(policy + 0.1 * value - 0.01 * entropy + 0.4 * kl, loss, 1e-6);
     assertEquals(beta, 0.4 / 1.1); // no KL yet, below the band
-    assertMatch(sections[9].notes[0], /^KL -?0\.0000, target 0\.01: beta 0\.4000 -> 0\.3636$/);
+    assertMatch(sections[10].notes[0], /^KL -?0\.0000, target 0\.01: beta 0\.4000 -> 0\.3636$/);
+  }));
+
+Deno.test("explainStep() measures how far each part of the model went", () =>
+  explain({}, (sections) => {
+    const { labels, columns, rows } = sections[9].tensors[0];
+    assertEquals(columns[0], ["count", "norm", "change", "change %", "most / lr"]);
+    assertEquals(labels, ["wte", "wpe", "h.0", "h.1", "h.2", "ln_f", "v_head.summary"]);
+    const [count, norm, change, percent, most] = rows[2];
+    assertEquals(count, 12 * 48 * 48 + 13 * 48); // a block of width 48
+    assertAlmostEquals(percent, 100 * change / norm, 1e-9);
+    // Adam divides a gradient by its usual size; two epochs of two minibatches are four steps.
+    assert(most > 0.5 && most < 8, `a parameter moved by ${most} learning rates`);
+  }));
+
+Deno.test("explainStep() with a learning rate of 0 moves nothing", () =>
+  explain({ learningRate: 0 }, (sections) => {
+    for (const [, , change, percent, most] of sections[9].tensors[0].rows) {
+      assertEquals([change, percent, most], [0, 0, 0]);
+    }
+    assertEquals(new Set(rowsOf(sections.slice(8), "ratio").flat()), new Set([1]));
   }));
 
 Deno.test("sectionLines() breaks long rows, and marks spaces", () => {
@@ -87,6 +108,7 @@ Deno.test("sectionLines() breaks long rows, and marks spaces", () => {
       name: "x",
       shape: "(B, R) = (1, 9) nats",
       doc: "numbers",
+      across: "tokens",
       of: "response",
       rows: [[0.5, 1, 2, 3, 4, 5, 6, 7, 8]],
       columns: [[" a", "a long token", "\n", ..."cdefgh"]],
@@ -116,15 +138,27 @@ Deno.test("deno task explain shows a step in the terminal, or as JSON lines", as
   const text = await runProgram("explain", flags);
   assertEquals([text.code, text.stderr], [0, ""]);
   assertMatch(text.stdout, /^PPO step 2, after 1 that are not shown$/m);
-  assertMatch(text.stdout, /^10\. The controller moves the weight of the KL$/m);
+  assertMatch(text.stdout, /^11\. The controller moves the weight of the KL$/m);
   assertMatch(text.stdout, /^ {3}logprobs \(B, R\) = \(2, \d\) nats: of the sampled tokens$/m);
 
   const json = await runProgram("explain", [...flags, "--json"]);
   const sections: ExplainedSection[] = json.stdout.trimEnd().split("\n").map((l) => JSON.parse(l));
-  assertEquals(sections.length, 10);
+  assertEquals(sections.length, 11);
   const nats = rowsOf(sections, "klFull").flat();
   assert(nats.some((kl) => kl > 0), "the step before has moved the policy from its reference");
 });
+
+Deno.test("deno task explain --html writes a page of the same parts", () =>
+  withFolder(async (folder) => {
+    const file = `${folder}/step.html`;
+    const flags = ["--model", GPT2, "--after", "0", "--html", file];
+    const { code, stdout, stderr } = await runProgram("explain", flags);
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(stdout, /\nwrote .*step\.html\n$/);
+    const page = await Deno.readTextFile(file);
+    assertEquals(page.match(/<section id="part-\d+"/g)?.length, 11);
+    assertMatch(page, /<caption>response 1<\/caption>/);
+  }));
 
 Deno.test("deno task explain refuses more prompts than can be read", async () => {
   const prompts = Array(9).fill(["--prompt", "a"]).flat();
