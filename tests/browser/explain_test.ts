@@ -30,7 +30,7 @@ browserTest(
 
     await withPage(async (page) => {
       await page.setOfflineMode(true);
-      await page.setViewport({ width: 390, height: 800, isMobile: true, hasTouch: true });
+      await page.setViewport({ width: 390, height: 800 });
       await page.goto(`file://${file}`);
       assertEquals(await page.title(), "KL Guard: One PPO step, explained");
       assertEquals(await page.$$eval("img, script", (all) => all.length), 0);
@@ -38,7 +38,7 @@ browserTest(
       assertStringIncludes(text, "onerror"); // the prompt, told as text
 
       // No part is wider than a phone: only regions of tables scroll, and the keyboard reaches each.
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - 390);
       assert(overflow <= 0, `the page is ${overflow} px too wide`);
       const reachable = await page.$$eval(
         ".scroll",
