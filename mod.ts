@@ -163,6 +163,7 @@ export {
   progress,
   showSample,
   type TrainerCallback,
+  type WriteOptions,
 } from "./train/callbacks.ts";
 export { type Checkpoint, openCheckpoint } from "./train/checkpoint.ts";
 export { CheckpointError } from "./train/checkpoint_error.ts";
@@ -235,6 +236,7 @@ export {
   updatePolicy,
 } from "./train/ppo.ts";
 export {
+  type EvaluateOptions,
   PpoTrainer,
   type PpoTrainerOptions,
   type SaveTrainerOptions,

@@ -1,4 +1,5 @@
 import { type Evaluation, judgedRise, riseInStandardErrors } from "./evaluate.ts";
+import { visible, wrap } from "./shown_text.ts";
 
 /** How a comparison is shown. */
 export interface ComparisonOptions {
@@ -6,13 +7,15 @@ export interface ComparisonOptions {
   names?: readonly [string, string];
   /** Prompts of which both texts are shown. */
   texts?: number;
+  /** Columns that a line of text may take (default: as many as it needs). */
+  columns?: number;
 }
 
 /** The table of two evaluations of the same prompts, and a few of their texts side by side. */
 export function comparison(
   before: Evaluation,
   after: Evaluation,
-  { names = ["before", "after"], texts = 6 }: ComparisonOptions = {},
+  { names = ["before", "after"], texts = 6, columns = Infinity }: ComparisonOptions = {},
 ): string[] {
   const cells = (name: string, a: string, b: string) =>
     [name.padEnd(26), a.padStart(10), b.padStart(10)].join("  ");
@@ -42,14 +45,18 @@ export function comparison(
     ]),
   ];
   const width = Math.max(...names.map((name) => name.length));
-  const textLine = (name: string, { score, response }: Evaluation["samples"][number]) =>
-    `  ${name.padEnd(width)} ${score.toFixed(2).padStart(6)} ${oneLine(response)}`;
+  const indent = width + 10;
+  const textLines = (name: string, { score, response }: Evaluation["samples"][number]) =>
+    wrap(visible(response).trim(), Math.max(20, columns - indent)).map((text, line) =>
+      (line > 0 ? "" : `  ${name.padEnd(width)} ${score.toFixed(2).padStart(6)}`).padEnd(indent) +
+      text
+    );
   for (const [index, sample] of after.samples.slice(0, texts).entries()) {
     lines.push(
       "",
-      `${oneLine(sample.prompt)} ...`,
-      textLine(names[0], before.samples[index]),
-      textLine(names[1], sample),
+      ...wrap(`${visible(sample.prompt).trim()} ...`, columns),
+      ...textLines(names[0], before.samples[index]),
+      ...textLines(names[1], sample),
     );
   }
   return lines;
@@ -65,8 +72,4 @@ export function summary({ samples, ...numbers }: Evaluation): EvaluationSummary 
 
 function standardError({ stdScore, samples }: Evaluation): number {
   return stdScore / Math.sqrt(samples.length);
-}
-
-function oneLine(text: string): string {
-  return text.replace(/\s+/g, " ").trim();
 }

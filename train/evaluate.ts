@@ -56,8 +56,10 @@ export async function evaluatePolicy(
     judge?: Reward;
   },
   prompts: readonly string[],
-  { responses, rewardTimeout = 0, ...options }: RolloutOptions & {
+  { responses, rewardTimeout = 0, onProgress, ...options }: RolloutOptions & {
     responses: number;
+    /** Hears, now and then, how many responses are there. */
+    onProgress?: ((done: number) => void) | undefined;
     /** Milliseconds that the scores of 48 responses may take; 0 for no limit. */
     rewardTimeout?: number;
   },
@@ -96,6 +98,7 @@ export async function evaluatePolicy(
     })));
     kl.push(...maskedValues(klFull, rollout.mask));
     lengths.push(...rollout.responseLengths);
+    onProgress?.(samples.length);
   }
   const scores = samples.map(({ score }) => score);
   return {

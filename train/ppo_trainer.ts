@@ -16,6 +16,7 @@ import { openRun } from "./open_run.ts";
 import { ppoCard, type PpoCardFacts } from "./ppo_card.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
+import { reserveActivations } from "./reserve.ts";
 import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
 import { maskedRowSums, maskedValues } from "./rows.ts";
 import { adapterOf, checkSameRun, restoreRun, runState } from "./run_state.ts";
@@ -48,6 +49,14 @@ export interface TrainOptions {
   callbacks?: readonly TrainerCallback[];
   /** Ends training after the step in which it is aborted. */
   signal?: AbortSignal;
+}
+
+/** How {@linkcode PpoTrainer.evaluate} goes. */
+export interface EvaluateOptions {
+  /** Responses in all, the prompts taken in turn (default: one a prompt). */
+  responses?: number;
+  /** Hears, now and then, how many of them are there. */
+  onProgress?: (done: number) => void;
 }
 
 /** How {@linkcode PpoTrainer.save} goes. */
@@ -252,6 +261,7 @@ export class PpoTrainer implements Disposable {
     const left = this.config.steps - (this.#resumed?.state.step ?? 0);
     const total = steps ?? Math.max(0, left);
     this.checkPrompts(prompts);
+    await reserveActivations(this.run, prompts);
     let batches = this.#batchesOf(prompts);
     const end = this.steps + total;
     this.#scheduledSteps = end;
@@ -309,26 +319,29 @@ export class PpoTrainer implements Disposable {
 
   /**
    * What the policy does with prompts now: texts, scores, and the KL to the reference.
-   *
-   * @param options.responses Responses in all, the prompts taken in turn (default: one a prompt).
    */
   async evaluate(
     prompts: readonly string[],
-    { responses = prompts.length }: { responses?: number } = {},
+    { responses = prompts.length, onProgress }: EvaluateOptions = {},
   ): Promise<Evaluation> {
     for (const callback of this.#callbacks) await callback.onEvaluateBegin?.(this);
-    const evaluation = await evaluatePolicy(this.run, prompts, { ...this.config, responses });
+    const options = { ...this.config, responses, onProgress };
+    const evaluation = await evaluatePolicy(this.run, prompts, options);
     for (const callback of this.#callbacks) await callback.onEvaluateEnd?.(this, evaluation);
     return evaluation;
   }
 
   /** What the reference does with prompts, and so what the policy did before its first step. */
-  evaluateReference(prompts: readonly string[], responses: number): Promise<Evaluation> {
+  evaluateReference(
+    prompts: readonly string[],
+    { responses = prompts.length, onProgress }: EvaluateOptions = {},
+  ): Promise<Evaluation> {
     const { policy, reference } = this.run;
     policy.arena[Symbol.dispose](); // makes room for a cache of the reference's own, which no plan counts
     return evaluatePolicy({ ...this.run, policy: reference }, prompts, {
       ...this.config,
       responses,
+      onProgress,
     });
   }
 

@@ -1,4 +1,4 @@
-import { Command, type OptionValues } from "commander";
+import { Command, Option, type OptionValues } from "commander";
 import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
 import { SETTINGS } from "./config.ts";
 import { downloadDisplay } from "./download_display.ts";
@@ -44,15 +44,20 @@ export function output({ json: isJson = false, quiet = false }: OutputOptions): 
   };
 }
 
+/** What {@linkcode addOutputFlags} adds; commander takes no interface. */
+type OutputFlags = { quiet?: boolean; json?: boolean };
+
 /** Adds `--quiet`, and `--json` where that is no setting. */
 export function addOutputFlags<Flags extends OptionValues>(
   command: Command<[], Flags>,
   { json = false }: { json?: boolean } = {},
-): Command<[], Flags & OutputOptions> {
-  command.optionsGroup("Output:")
-    .option("-q, --quiet", "print errors, warnings and the result only");
-  if (json) command.option("--json", "print JSON lines instead of text");
-  return command as unknown as Command<[], Flags & OutputOptions>;
+): Command<[], Flags & OutputFlags> {
+  const flags = [["-q, --quiet", "print errors, warnings and the result only"]];
+  if (json) flags.push(["--json", "print JSON lines instead of text"]);
+  for (const [flag, meaning] of flags) {
+    command.addOption(new Option(flag!, meaning).helpGroup("Output:"));
+  }
+  return command as unknown as Command<[], Flags & OutputFlags>;
 }
 
 /** A text without the control characters, but for line ends, with which a stranger's text could steer a terminal. */

@@ -4,9 +4,7 @@
  * Control characters, what changes the direction of writing, and separators that no font shows: with these a text could
  * steer a terminal, or look other than it is.
  */
-// deno-lint-ignore no-control-regex
-const UNSEEN =
-  /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+const UNSEEN = /[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/gu;
 
 const SHORT: Record<string, string> = { "\n": "\\n", "\t": "\\t", "\r": "\\r" };
 

@@ -111,7 +111,7 @@ for (const referenceDtype of ["f32", "f16"] as const) {
       await trainer.train({ prompts: PROMPTS, steps: 1 });
       await trainer.evaluate(PROMPTS, { responses: 48 });
       const { peakBytes } = gpu;
-      await trainer.evaluateReference(PROMPTS, 48);
+      await trainer.evaluateReference(PROMPTS, { responses: 48 });
       assertEquals(gpu.peakBytes, peakBytes);
     }));
 }
