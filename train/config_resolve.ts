@@ -1,6 +1,6 @@
 /** Puts the settings of a run together: defaults < config file < environment < flags. */
 
-import { closestString, levenshteinDistance } from "@std/text";
+import { closestString, levenshteinDistance } from "deno-std/text/mod.js";
 import {
   classicalDefaults,
   ConfigError,
