@@ -42,14 +42,21 @@ export function embedBackward(
   for (const [table, rows] of [["tokens", host.ids], ["positions", host.positions]] as const) {
     const name = `${tables[table]}.weight`;
     if (!grads.has(name)) continue;
-    const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask));
+    const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask), rows.length);
     embeddingBackward(context.pass, { dout, groups, dtable: grads.get(name) });
   }
 }
 
-function uploadGroups(arena: Arena, table: string, groups: ReturnType<typeof groupRows>) {
+/** @param most As many groups as there can be, for slots that need not grow with the next batch. */
+function uploadGroups(
+  arena: Arena,
+  table: string,
+  groups: ReturnType<typeof groupRows>,
+  most: number,
+) {
   const upload = (name: string, data: Uint32Array) => {
-    const tensor = arena.take(`${table}.${name}`, [data.length], "u32");
+    const slot = arena.take(`${table}.${name}`, [most], "u32");
+    const tensor = slot.rows(0, data.length);
     arena.gpu.write(tensor, data);
     return tensor;
   };

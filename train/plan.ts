@@ -65,8 +65,35 @@ export interface MemoryPlan {
  * @throws {GpuMemoryError} If a tensor exceeds what one buffer may have.
  */
 export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
-  using gpu = await Gpu.open({ webgpu: dryWebGpu(inputs.limits) });
   using resources = new DisposableStack();
+  const { run, classifiers } = await dryRun(inputs, resources);
+  const { peakBytes } = run.policy.gpu;
+  return {
+    parts: partsOf(run, classifiers, peakBytes),
+    peakBytes,
+    parameters: run.policy.layout.count,
+  };
+}
+
+/**
+ * Bytes of every slot of activations, by name, where the longest rows that the settings allow need most.
+ *
+ * @throws {ShapeError | GpuMemoryError} As {@linkcode planMemory}.
+ */
+export async function planSlots(
+  inputs: PlanInputs,
+): Promise<Record<"policy" | "reference", ReadonlyMap<string, number>>> {
+  using resources = new DisposableStack();
+  const { policy, reference } = (await dryRun(inputs, resources)).run;
+  return { policy: policy.arena.slotBytes, reference: reference.arena.slotBytes };
+}
+
+/** An evaluation and a PPO step of the longest rows, after which everything is as large as it will be. */
+async function dryRun(
+  inputs: PlanInputs,
+  resources: DisposableStack,
+): Promise<{ run: PpoRun; classifiers: SequenceClassifier[] }> {
+  const gpu = resources.use(await Gpu.open({ webgpu: dryWebGpu(inputs.limits) }));
   const { settings, model: config } = inputs;
   const { referenceDtype: dtype } = settings;
   const tokenizer = lettersAsTokens(config.vocabSize);
@@ -100,12 +127,7 @@ export async function planMemory(inputs: PlanInputs): Promise<MemoryPlan> {
   }
   const prompts = Array(settings.batchSize).fill(prompt(training));
   await ppoStep(run, prompts, { step: 0, learningRate: 0 });
-
-  return {
-    parts: partsOf(run, classifiers, gpu.peakBytes),
-    peakBytes: gpu.peakBytes,
-    parameters: policy.layout.count,
-  };
+  return { run, classifiers };
 }
 
 /** Tokens of the longest row, prompt and response together. */

@@ -96,10 +96,11 @@ for (const [name, flags] of Object.entries(RUNS)) {
     withGpu(async (gpu) => assertNear(await measure(gpu, { ...SMALL, ...flags }))));
 }
 
-Deno.test("planMemory() is exact where every response is as long as it may be", () =>
+Deno.test("planMemory() is at most a thousandth more than a run takes without an evaluation", () =>
   withGpu(async (gpu) => {
     const { planned, used } = await measure(gpu, { ...SMALL, minNewTokens: 12 });
-    assertEquals(planned, used);
+    // A run reserves its activations; while those of the plan grow, the smaller ones count too.
+    assert(planned >= used && planned < 1.001 * used, `${planned} bytes planned, ${used} used`);
   }));
 
 for (const referenceDtype of ["f32", "f16"] as const) {

@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { PPO_PHASES, ppoStep } from "../../train/ppo.ts";
+import { reserveActivations } from "../../train/reserve.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import { randomRun } from "../helpers/random_run.ts";
 
@@ -55,4 +56,32 @@ Deno.test("a PPO step makes nothing after two of its shapes, and waits once a ph
       0,
       4 * 2 + 1, // gradients and optimizer of four minibatches
     ]);
+  }));
+
+/** Prompts of so many tokens each, as many as there are in a batch. */
+function promptsOf(length: number): string[] {
+  return Array.from(
+    { length: WORKLOAD.batchSize },
+    (_, b) => Array.from({ length }, (_, t) => 1 + (7 * b + t) % 60).join(" "),
+  );
+}
+
+Deno.test("PPO steps allocate nothing after reserveActivations(), whatever the prompts' lengths", () =>
+  withGpu(async (gpu) => {
+    using resources = new DisposableStack();
+    const { run } = randomRun(gpu, resources, WORKLOAD, {
+      maxLength: 30,
+      minNewTokens: 0,
+      gradientAccumulation: 2,
+    });
+    const batches = [1, 3, 10, 2, 10, 14].map(promptsOf);
+    await reserveActivations(run, batches.flat());
+    const slotBytes = () => [run.policy, run.reference].map(({ arena }) => [...arena.slotBytes]);
+    let reserved = slotBytes();
+    for (const [step, prompts] of batches.entries()) {
+      await ppoStep(run, prompts, { step, learningRate: 1e-3 });
+      if (step === 0) reserved = slotBytes(); // the log of all optimizer steps is among them now
+      assertEquals(slotBytes(), reserved, `step ${step}`);
+    }
+    assertEquals(gpu.liveBytes, gpu.peakBytes);
   }));
