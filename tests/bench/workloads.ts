@@ -2,8 +2,9 @@
  * Fixed PPO workloads on random models: `deno task bench [small] [gpt2] [large] [--steps N] [--json]`.
  *
  * Without names, `small` and `gpt2`; on a GPU give all three. Every workload prints seconds for a step, tokens per second,
- * and a table of its phases and kernels; `gpt2` also how fast it generates at batch 1 and 16. A product of 512 x 768 by
- * 768 x 768 is timed before and after: where the machine is busy, compare steps by their ratio to it.
+ * and a table of its phases and kernels; `gpt2` also how fast it generates at batch 1 and 16, and what share of the
+ * limit by bytes it takes to read every parameter once a token. A product of 512 x 768 by 768 x 768 is timed before and
+ * after: where the machine is busy, compare steps by their ratio to it.
  *
  * @module
  */
@@ -21,24 +22,9 @@ import {
   profileSteps,
 } from "../../train/step_profile.ts";
 import { randomRun, type Workload } from "../helpers/random_run.ts";
+import workloads from "./workloads.json" with { type: "json" };
 
-const GPT2 = { layers: 12, width: 768, heads: 12, vocabulary: 50_257, prompt: 8, epochs: 4 };
-
-const WORKLOADS: Readonly<Record<string, Workload>> = {
-  small: {
-    layers: 4,
-    width: 192,
-    heads: 6,
-    vocabulary: 4096,
-    prompt: 8,
-    response: 24,
-    batchSize: 16,
-    miniBatchSize: 16,
-    epochs: 4,
-  },
-  gpt2: { ...GPT2, response: 72, batchSize: 2, miniBatchSize: 1 },
-  large: { ...GPT2, response: 32, batchSize: 128, miniBatchSize: 128 },
-};
+const WORKLOADS: Readonly<Record<string, Workload>> = workloads;
 
 /** Of the product that says how busy the machine is. */
 const [ROWS, DEPTH] = [512, 768];
@@ -72,11 +58,13 @@ async function bench(name: string, workload: Workload, steps: number) {
   const step = await profileSteps(run, () => prompts, { steps });
   const productAfter = await productSeconds();
   const { source, dispatches } = await profileDispatches(run, prompts, { step: steps + 2 });
-  const generation: { rows: number; tokensPerSecond: number }[] = [];
-  for (const rows of name === "gpt2" ? [1, 16] : []) {
-    generation.push(await generationSpeed(run.policy, rows));
-  }
   const peaks = await measurePeaks(gpu);
+  const generation = [];
+  for (const rows of name === "gpt2" ? [1, 16] : []) {
+    const tokensPerSecond = await generationSpeed(run.policy, rows);
+    const bytesPerSecond = tokensPerSecond / rows * 4 * run.policy.layout.count;
+    generation.push({ rows, tokensPerSecond, limitShare: bytesPerSecond / peaks.bytesPerSecond });
+  }
   const adapter = measuredAdapter(gpu, peaks);
   const kernels = kernelProfiles(dispatches, peaks);
   const product = (productBefore + productAfter) / 2;
@@ -88,8 +76,13 @@ async function bench(name: string, workload: Workload, steps: number) {
     }, after ` +
       `${flopsOf(productAfter)}); a step takes as long as ${(step.seconds / product).toFixed(0)}`,
   );
-  for (const { rows, tokensPerSecond } of generation) {
-    say(`generating at batch ${rows}: ${tokensPerSecond.toFixed(0)} tokens/s together`);
+  for (const { rows, tokensPerSecond, limitShare } of generation) {
+    say(
+      `generating at batch ${rows}: ${
+        tokensPerSecond.toFixed(0)
+      } tokens/s together; parameters are read at ` +
+        `${(100 * limitShare).toFixed(0)} % of the limit`,
+    );
   }
   say(`\nkernels of one more step, timed by ${source}`);
   for (const line of kernelTable(kernels, { rows: 20 })) say(line);
@@ -127,7 +120,7 @@ async function productSeconds(): Promise<number> {
 }
 
 /** Tokens per second of `rows` rows together, prompts of 8 and responses of 64 tokens, after one to warm up. */
-async function generationSpeed(model: CausalLM, rows: number) {
+async function generationSpeed(model: CausalLM, rows: number): Promise<number> {
   const prompts = Array.from(
     { length: rows },
     (_, b) => Array.from({ length: 8 }, (_, t) => 1 + 8 * b + t),
@@ -139,5 +132,5 @@ async function generationSpeed(model: CausalLM, rows: number) {
     await model.generate(prompts, { ...options, step: round });
     seconds = (performance.now() - start) / 1000;
   }
-  return { rows, tokensPerSecond: rows * options.maxNewTokens / seconds };
+  return rows * options.maxNewTokens / seconds;
 }

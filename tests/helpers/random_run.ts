@@ -99,7 +99,10 @@ function randomModels(
   return { policy, reference };
 }
 
-function configOf({ layers, width, heads, vocabulary, prompt, response }: Workload): Gpt2Config {
+/** The GPT-2 of a workload. */
+export function configOf(
+  { layers, width, heads, vocabulary, prompt, response }: Workload,
+): Gpt2Config {
   return {
     modelType: "gpt2",
     vocabSize: vocabulary,
