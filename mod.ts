@@ -205,6 +205,11 @@ export {
 } from "./train/kl_controller.ts";
 export { estimateKl } from "./train/kl_estimators.ts";
 export { csvLogger, tensorBoard } from "./train/loggers.ts";
+export type { DeliveryOptions } from "./train/delivery.ts";
+export type { MetricSink } from "./train/metric_sink.ts";
+export { mlflow, type MlflowOptions } from "./train/mlflow.ts";
+export type { ServiceOptions } from "./train/service.ts";
+export { trackio, type TrackioOptions } from "./train/trackio.ts";
 export type { PpoMetrics, PpoStepRecord, StepTimings, UpdateStats } from "./train/metrics.ts";
 export { loadReward, type RewardSources } from "./train/load_reward.ts";
 export {

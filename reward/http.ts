@@ -26,7 +26,7 @@ const PASSING_STATUS = [408, 425, 429];
 const LARGEST_ANSWER = 2 ** 24;
 
 /** An answer that is longer. */
-class LargeAnswer extends Error {
+export class LargeAnswer extends Error {
   override message = `its answer is longer than ${LARGEST_ANSWER} bytes`;
 }
 
@@ -186,7 +186,7 @@ export class HttpReward implements Reward {
 }
 
 /** The body of an answer; one that would never end is left off. */
-async function readText(response: Response): Promise<string> {
+export async function readText(response: Response): Promise<string> {
   const decoder = new TextDecoder();
   let [text, bytes] = ["", 0];
   for await (const piece of response.body ?? []) {

@@ -10,6 +10,8 @@ const YAML = ["LOG_TOKENS", "LOG_STREAM"];
 /** The Hub's token, address and cache. */
 const CACHE = ["HF_*", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
 const SETTINGS = ["KL_GUARD_*"];
+/** What lets a run write to the services that keep its metrics. */
+const SINKS = ["MLFLOW_TRACKING_*", "TRACKIO_WRITE_TOKEN"];
 const HUB = ["*.huggingface.co", "*.hf.co"];
 const LOOPBACK = ["127.0.0.1", "localhost"];
 
@@ -28,7 +30,7 @@ const TABLE: Record<string, Permissions> = {
     read: anyFile,
     write: anyFile,
     net: [...HUB, ...LOOPBACK],
-    env: [...SETTINGS, ...TERMINAL, ...YAML, ...CACHE],
+    env: [...SETTINGS, ...SINKS, ...TERMINAL, ...YAML, ...CACHE],
   },
   eval: {
     read: anyFile,

@@ -10,6 +10,7 @@ import { parseBytes } from "./byte_size.ts";
 import { readActions, RULES } from "./guard_rules.ts";
 import { holdsSecret } from "../weights/secrets.ts";
 import { isMetricName } from "./metric_table.ts";
+import { isServiceUrl, isTrackioServer } from "./sink_address.ts";
 import type { SettingName, TrainConfig } from "./train_config.ts";
 
 export type { SettingName, TrainConfig } from "./train_config.ts";
@@ -196,6 +197,21 @@ const SHAPE = {
     max: 86_400,
   }),
   json: boolean("print JSON lines instead of text"),
+  trackio: z.string().refine((server) => server === "" || isTrackioServer(server)).meta({
+    description: "Trackio server or Space that gets every step's metrics; empty for none",
+    allowed: "a URL without password or key, a Space as user/space, or empty",
+    kind: "text",
+  }),
+  mlflow: z.string().refine((server) => server === "" || isServiceUrl(server)).meta({
+    description: "MLflow server that gets every step's metrics; empty for none",
+    allowed: "a URL without password or key, or empty",
+    kind: "text",
+  }),
+  project: z.string().min(1).meta({
+    description: "what Trackio calls the project and MLflow the experiment",
+    allowed: "text, not empty",
+    kind: "text",
+  }),
 } satisfies { [Name in SettingName]: z.ZodType<TrainConfig[Name]> };
 
 /** Checks a whole configuration, each setting for itself. */
@@ -310,6 +326,9 @@ const COMMON = {
   bestMetric: "objective/rlhf_reward",
   gpuTimeout: 1800,
   json: false,
+  trackio: "",
+  mlflow: "",
+  project: "kl-guard",
 } as const;
 
 /** Defaults for a model that the user names: small batches, which fit where the model does. */

@@ -28,6 +28,7 @@ import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { writeReport } from "./report_page.ts";
 import { bestCheckpoint, RunFolder } from "./run_folder.ts";
 import { runPrompts } from "./run_prompts.ts";
+import { runSinks } from "./run_sinks.ts";
 import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
@@ -37,7 +38,7 @@ if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
   const { given, point, dashboard } = await settings();
-  const { say, json } = output(given);
+  const { say, json, warn } = output(given);
   const hub = programHub();
   const { texts: prompts, specialTokens } = await runPrompts(given, {
     hub,
@@ -91,12 +92,17 @@ async function main(): Promise<void> {
   let before = begun === 0 ? await evaluate("before") : undefined;
   if (before) await folder.writeEvaluations({ before });
 
+  await using services = new AsyncDisposableStack();
+  const sinks = await runSinks(config, { env: Deno.env, warn });
+  for (const sink of sinks) services.use(sink);
+
   const train = async (trainer: PpoTrainer): Promise<void> => {
     const keeper = new CheckpointKeeper(folder, config);
     const callbacks: TrainerCallback[] = [
       folder.recorder(),
       csvLogger(join(folder.path, "metrics.csv")),
       tensorBoard(folder.path, { textEvery: config.sampleEvery }),
+      ...sinks,
       progress(say),
       { onStepEnd: (_, { metrics }) => json(metrics), onGuardEvent: (_, event) => json(event) },
     ];

@@ -20,6 +20,9 @@ export const MAY_CHANGE: ReadonlySet<SettingName> = new Set<SettingName>([
   "evalResponses",
   "judge",
   "json",
+  "trackio",
+  "mlflow",
+  "project",
   // What a machine allows. Another accumulation rounds differently, but computes the same.
   "gradientAccumulation",
   "memoryBudget",

@@ -158,6 +158,12 @@ export interface TrainConfig {
   readonly gpuTimeout: number;
   /** Print JSON lines instead of text. */
   readonly json: boolean;
+  /** Trackio server or Space that gets every step's metrics; empty for none. */
+  readonly trackio: string;
+  /** MLflow server that gets every step's metrics; empty for none. */
+  readonly mlflow: string;
+  /** What Trackio calls the project and MLflow the experiment. */
+  readonly project: string;
 }
 
 /** The name of a setting. */

@@ -99,6 +99,9 @@ const REFUSED: Record<SettingName, readonly unknown[]> = {
   evalResponses: whole(-1),
   gpuTimeout: number(-1, 86_401),
   json: NO_TRUTH,
+  trackio: ["nowhere", "a/b/c", "ftp://a/b", "http://", WITH_PASSWORD, WITH_KEY, ...NO_TEXT],
+  mlflow: ["nowhere", "a/b", "ftp://a/b", "http://", WITH_PASSWORD, WITH_KEY, ...NO_TEXT],
+  project: ["", ...NO_TEXT],
 };
 
 /** The setting's value in every source that can hold it, and how messages call the source. */
