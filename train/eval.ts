@@ -5,6 +5,7 @@
  */
 import { join } from "node:path";
 import { Gpu } from "../kernels/runtime/mod.ts";
+import type { CausalLM } from "../model/causal_lm.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import type { ResolvedModel } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
@@ -17,8 +18,9 @@ import { wholeNumber } from "./flag_values.ts";
 import { configuredJudge, configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
-import { output, programCommand, programHub, reportError } from "./program.ts";
+import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
 import { HELD_OUT_PROMPTS } from "./prompts.ts";
+import { withEvaluationBar } from "./run_display.ts";
 import { latestCheckpoint } from "./run_folder.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -44,38 +46,41 @@ const SAMPLING: readonly SettingName[] = [
 const FLAGS: readonly SettingName[] = ["prompts", "template", "specialTokens", ...SAMPLING, "json"];
 
 const command = addSettings(
-  programCommand(
-    "eval",
-    "Compare a policy with a reference on prompts: reward, KL, diversity, texts.",
-  )
-    .option(
-      "--model <model>",
-      "model folder, run folder (its newest checkpoint), or model on the Hub (default: embedded)",
+  addOutputFlags(
+    programCommand(
+      "eval",
+      "Compare a policy with a reference on prompts: reward, KL, diversity, texts.",
     )
-    .option(
-      "--compare <model>",
-      "the reference, likewise (default: what the run began with, or embedded)",
-    )
-    .option(
-      "--responses <number>",
-      "responses of each, the prompts taken in turn " +
-        `(default: ${embeddedDefaults.evalResponses}, with --model ${classicalDefaults.evalResponses})`,
-      wholeNumber(1),
-    ),
+      .option(
+        "--model <model>",
+        "model folder, run folder (its newest checkpoint), or model on the Hub (default: embedded)",
+      )
+      .option(
+        "--compare <model>",
+        "the reference, likewise (default: what the run began with, or embedded)",
+      )
+      .option(
+        "--responses <number>",
+        "responses of each, the prompts taken in turn " +
+          `(default: ${embeddedDefaults.evalResponses}, with --model ${classicalDefaults.evalResponses})`,
+        wholeNumber(1),
+      ),
+  ),
   SETTINGS.filter(({ name }) => FLAGS.includes(name)),
 ).addHelpText("after", "\nExample:\n  deno task eval --model runs/a --responses 48");
 
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const { model, compare, responses, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
+  const { model, compare, responses, quiet, ...flags } = command.parse(Deno.args, { from: "user" })
+    .opts();
   const run = model === undefined ? undefined : await openRun(model);
   const config = resolveConfig({
     file: run,
     flags: { ...flags, evalResponses: responses, model: run ? undefined : model },
   });
-  const { say, json } = output(config);
-  const hub = programHub();
+  const { say, result, emit, screen } = output({ ...config, quiet });
+  const hub = programHub(screen);
   const { texts: prompts, specialTokens } = await runPrompts({ ...config, model: model ?? "" }, {
     hub,
     builtIn: HELD_OUT_PROMPTS,
@@ -88,19 +93,36 @@ async function main(): Promise<void> {
   using policy = await loadCausalLM(gpu, policyModel.folder, { hub, specialTokens });
   say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);
   say(`${config.evalResponses} responses of each, seed ${config.seed}`);
+  emit({
+    event: "start",
+    program: "eval",
+    model: policyModel.name,
+    reference: referenceModel.name,
+    adapter: gpu.description,
+  });
   using resources = new DisposableStack();
   const reward = await configuredReward(config, { gpu, hub, say: hub.say });
   resources.defer(() => reward[Symbol.dispose]?.());
   const judge = await configuredJudge(config, { gpu, hub, say: hub.say });
   resources.defer(() => judge?.[Symbol.dispose]?.());
-  const options = { ...config, responses: config.evalResponses };
   const scorers = { reference, reward, ...(judge && { judge }) };
-  const after = await evaluatePolicy({ policy, ...scorers }, prompts, options);
-  const before = await evaluatePolicy({ policy: reference, ...scorers }, prompts, options);
+  const evaluate = async (of: "policy" | "reference", model: CausalLM) => {
+    const evaluation = await withEvaluationBar(
+      screen,
+      config.evalResponses,
+      (options) =>
+        evaluatePolicy({ policy: model, ...scorers }, prompts, { ...config, ...options }),
+    );
+    emit({ event: "evaluation", of, ...summary(evaluation) });
+    return evaluation;
+  };
+  const after = await evaluate("policy", policy);
+  const before = await evaluate("reference", reference);
 
-  json({ reference: summary(before), policy: summary(after) });
-  const lines = comparison(before, after, { names: ["reference", "policy"] });
-  for (const line of ["", ...lines]) say(line);
+  emit({ event: "end", reference: summary(before), policy: summary(after) });
+  const { columns } = screen;
+  const lines = comparison(before, after, { names: ["reference", "policy"], columns });
+  for (const line of ["", ...lines]) result(line);
 }
 
 /** How a run folder's run sampled, and its model; undefined where `folder` is none. */

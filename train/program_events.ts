@@ -17,6 +17,8 @@ export interface StartEvent {
   program: "train" | "eval" | "sft" | "reward";
   /** Name or folder; the model that comes with the package has the name of its folder. */
   model: string;
+  /** Of `eval`: what it is compared with, likewise. */
+  reference?: string;
   /** The adapter, as people call it. */
   adapter: string;
   /** Of `train`, `sft` and `reward`: parameters that are trained. */
@@ -35,8 +37,8 @@ export interface StepEvent {
   /** Counted from 1. */
   step: number;
   /**
-   * Of `train` all of `METRICS`; of `sft` and `reward` `loss` in nats, `grad_norm` before clipping, and `tokens_per_second`
-   * or `steps_per_second` since the beginning.
+   * Of `train` all of `METRICS`. Of `sft` and `reward` `loss` in nats, and `grad_norm` before clipping; with them, of `sft`
+   * the `seconds` of the step and its `tokens_per_second`, of `reward` the `steps_per_second` since the beginning.
    */
   metrics: Readonly<Record<string, number>>;
 }

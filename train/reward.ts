@@ -9,7 +9,7 @@ import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
 import { holdOut, withoutTextsOf } from "./held_out.ts";
 import { findSource } from "./model_source.ts";
-import { programCommand, programHub, reportError } from "./program.ts";
+import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
 import {
   balanceLabels,
   encodeRecords,
@@ -28,10 +28,13 @@ import { RewardTrainer } from "./reward_trainer.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
 
-const command = programCommand(
-  "reward",
-  "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of " +
-    "{prompt, chosen, rejected}. The model that is best on held-out data is kept.",
+const command = addOutputFlags(
+  programCommand(
+    "reward",
+    "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of " +
+      "{prompt, chosen, rejected}. The model that is best on held-out data is kept.",
+  ),
+  { json: true },
 )
   .requiredOption("--data <file>", "training data, JSON lines")
   .requiredOption(
@@ -73,13 +76,15 @@ if (import.meta.main) {
 type Options = ReturnType<typeof command.opts>;
 
 async function main(options: Options): Promise<void> {
-  const { kind, train, validation, weak } = await readFiles(options);
-  const source = await findSource(options.model, programHub());
+  const { say, result, emit, screen } = output(options);
+  const { kind, train, validation, weak } = await readFiles(options, say);
+  const source = await findSource(options.model, programHub(screen));
   using gpu = await Gpu.open();
   using model = await openRewardModel(gpu, source, { ...options, kind });
-  const examples = encode(train, model);
-  const held = encode(validation, model);
-  const noisy = weak && encode(weak, model, options.weak!.weight);
+  const encode = (data: RewardData, weight?: number) => encodeAll(data, model, { weight, say });
+  const examples = encode(train);
+  const held = encode(validation);
+  const noisy = weak && encode(weak, options.weak!.weight);
   const epochs = new RewardEpochs(
     { trusted: options.balance ? balanceLabels(examples) : examples, weak: noisy ?? [] },
     { ...options, tokenizer: model.tokenizer },
@@ -98,12 +103,21 @@ async function main(options: Options): Promise<void> {
     decayAll: false,
     maxGradNorm: options.maxGradNorm,
   });
-  console.log(
+  say(
     `${model.layout.count} parameters on ${gpu.description}, ` +
       (model.freshHead ? "with a new head; " : "") +
       `${examples.length} ${kind} and ${held.length} held out, ${epochs.totalSteps} steps`,
   );
   await Deno.mkdir(options.out, { recursive: true }); // better now than after the training
+  emit({
+    event: "start",
+    program: "reward",
+    model: options.model,
+    adapter: gpu.description,
+    parameters: model.layout.count,
+    steps: epochs.totalSteps,
+  });
+  using bar = screen.begin({ name: "training", unit: "steps", total: epochs.totalSteps });
   const started = performance.now();
   const { kept, stoppedEarly } = await fitReward(trainer, {
     epochs: options.epochs,
@@ -114,18 +128,26 @@ async function main(options: Options): Promise<void> {
     ...(options.keepLast && { keepLast: true }),
     keep: () => model.savePretrained(options.out),
     onProgress: (progress) => {
+      const { step, loss, gradNorm } = progress;
       const seconds = (performance.now() - started) / 1000;
-      console.log(progressLine(progress, { ...options, totalSteps: epochs.totalSteps, seconds }));
+      bar.update(step);
+      say(progressLine(progress, { ...options, totalSteps: epochs.totalSteps, seconds }));
+      const metrics = { loss, grad_norm: gradNorm, steps_per_second: step / seconds };
+      emit({ event: "step", step, metrics });
     },
-    onEvaluation: (evaluation, { kept }) =>
-      console.log(`held out: ${evaluationLine(evaluation)}${kept ? "" : " | not better"}`),
+    onEvaluation: (evaluation, { step, kept }) => {
+      say(`held out: ${evaluationLine(evaluation)}${kept ? "" : " | not better"}`);
+      emit({ event: "evaluation", of: "validation", step, ...evaluation });
+      if (kept) emit({ event: "checkpoint", step, folder: options.out });
+    },
   });
-  if (stoppedEarly) console.log(`stopped: no rise in ${options.patience} evaluations`);
-  console.log(`saved ${options.out}: ${evaluationLine(kept)}`);
+  if (stoppedEarly) say(`stopped: no rise in ${options.patience} evaluations`);
+  result(`saved ${options.out}: ${evaluationLine(kept)}`);
+  emit({ event: "end", steps: trainer.steps, folder: options.out, validation: kept });
 }
 
 /** The files' records, of one kind, and none of their texts both learned from and held out. */
-async function readFiles(options: Options): Promise<{
+async function readFiles(options: Options, say: (line: string) => void): Promise<{
   kind: RewardData["kind"];
   train: RewardData;
   validation: RewardData;
@@ -145,17 +167,21 @@ async function readFiles(options: Options): Promise<{
     : { train: data, validation: await read(options.val) };
   const kept = withoutTextsOf(train, validation);
   const dropped = train.records.length - kept.records.length;
-  if (dropped > 0) console.log(`${data.file}: left out ${dropped} records that are held out too`);
+  if (dropped > 0) say(`${data.file}: left out ${dropped} records that are held out too`);
   expectClasses(kept);
   const weak = options.weak && withoutTextsOf(await read(options.weak.file), validation);
   return { kind: data.kind, train: kept, validation, weak };
 }
 
-function encode(data: RewardData, model: SequenceClassifier, weight?: number): RewardExample[] {
+function encodeAll(
+  data: RewardData,
+  model: SequenceClassifier,
+  { weight, say }: { weight: number | undefined; say: (line: string) => void },
+): RewardExample[] {
   const { examples, truncated } = encodeRecords(data, model, weight);
   if (truncated > 0) {
     const context = model.config.trunk.nPositions;
-    console.log(`${data.file}: cut ${truncated} texts to the model's context of ${context} tokens`);
+    say(`${data.file}: cut ${truncated} texts to the model's context of ${context} tokens`);
   }
   return examples;
 }

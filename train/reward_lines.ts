@@ -3,19 +3,17 @@
 import type { RewardEvaluation } from "./reward_evaluation.ts";
 import type { FitProgress } from "./reward_fit.ts";
 
-/** How the training goes; `seconds` since it began, for its speed and its end. */
+/** How the training goes; `seconds` since it began, for its speed. */
 export function progressLine(
   { step, epoch, loss, gradNorm }: FitProgress,
   { totalSteps, epochs, seconds }: { totalSteps: number; epochs: number; seconds: number },
 ): string {
-  const minutes = (totalSteps - step) * seconds / step / 60;
   return [
     `epoch ${epoch + 1}/${epochs}`,
-    `step ${step}/${totalSteps}`,
+    `step ${String(step).padStart(String(totalSteps).length)}/${totalSteps}`,
     `loss ${loss.toFixed(4)}`,
-    `grad norm ${gradNorm.toFixed(2)}`,
+    `grad norm ${gradNorm.toFixed(2).padStart(5)}`,
     `${(step / seconds).toFixed(1)} steps/s`,
-    `ETA ${minutes.toFixed(1)} min`,
   ].join(" | ");
 }
 

@@ -15,10 +15,12 @@ import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
 import { findModel, NEW } from "./model_source.ts";
 import { loraOptions } from "./open_run.ts";
-import { programCommand, programHub, reportError } from "./program.ts";
+import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
+import type { SftValidation } from "./program_events.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
 import { sftCard } from "./sft_card.ts";
+import { sftStepLine, validationLine } from "./sft_lines.ts";
 import { SftTrainer } from "./sft_trainer.ts";
 import {
   type Documents,
@@ -28,9 +30,12 @@ import {
   validationBatches,
 } from "./text_data.ts";
 
-const command = programCommand(
-  "sft",
-  "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
+const command = addOutputFlags(
+  programCommand(
+    "sft",
+    "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
+  ),
+  { json: true },
 )
   .requiredOption(
     "--model <model|init:model>",
@@ -65,7 +70,7 @@ if (import.meta.main) {
 
 type Options = ReturnType<typeof command.opts>;
 
-async function main(options: Options): Promise<void> {
+async function main({ quiet, json, ...options }: Options): Promise<void> {
   const { batchSize, gradientAccumulation, length } = options;
   if (batchSize % gradientAccumulation !== 0) {
     throw new ConfigError(
@@ -74,7 +79,8 @@ async function main(options: Options): Promise<void> {
     );
   }
   expectAdaptable(options);
-  const hub = programHub();
+  const { say, result, emit, screen } = output({ quiet, json });
+  const hub = programHub(screen);
   const isNew = options.model.startsWith(NEW);
   const source = await findModel(isNew ? options.model.slice(NEW.length) : options.model, hub);
   using gpu = await Gpu.open();
@@ -107,7 +113,7 @@ async function main(options: Options): Promise<void> {
     maxGradNorm: options.maxGradNorm,
   });
   const adapters = model.adapters ? `, of adapters ${model.trained.layout.count} more,` : "";
-  console.log(
+  say(
     `${model.layout.count} parameters${adapters} on ${gpu.description}; ` +
       `${epochTokens(train)} tokens, ${totalSteps} steps of ${perStep} tokens`,
   );
@@ -118,24 +124,47 @@ async function main(options: Options): Promise<void> {
     eosId: tokenizer.eosId,
     rng: new Rng(options.seed, "sft"),
   });
-  const started = performance.now();
+  emit({
+    event: "start",
+    program: "sft",
+    model: options.model,
+    adapter: gpu.description,
+    parameters: model.trained.layout.count,
+    steps: totalSteps,
+  });
+  using bar = screen.begin({ name: "training", unit: "steps", total: totalSteps });
+  let validated: SftValidation | undefined;
   for (let step = 1; step <= totalSteps; step++) {
+    const isLast = step === totalSteps;
     const { value: rows } = batches.next();
+    const started = performance.now();
     const { loss, gradNorm } = await trainer.step(rows);
     const seconds = (performance.now() - started) / 1000;
-    if (step % 10 === 0 || step === totalSteps) {
-      console.log(progressLine({ step, totalSteps, loss, gradNorm, seconds, perStep }));
+    bar.update(step);
+    const speed = { tokens_per_second: perStep / seconds, seconds };
+    emit({ event: "step", step, metrics: { loss, grad_norm: gradNorm, ...speed } });
+    if (step % 10 === 0 || isLast) {
+      say(sftStepLine({ step, totalSteps, loss, gradNorm, tokens: perStep, seconds }));
     }
-    if (step % options.evalEvery === 0 || step === totalSteps) {
-      const validated = validation && await validate(trainer, validation, length);
-      if (validated) console.log(validated);
-      const figures = { steps: step, tokens: step * perStep, loss, validation: validated };
+    if (step % options.evalEvery === 0 || isLast) {
+      validated = validation && await validate(trainer, validation, length);
+      const line = validated && validationLine(validated);
+      if (line) (isLast ? result : say)(line);
+      if (validated) emit({ event: "evaluation", of: "validation", step, ...validated });
+      const figures = { steps: step, tokens: step * perStep, loss, validation: line };
       await model.savePretrained(options.out, {
         card: sftCard({ options, source: source.folder, ...figures }),
       });
+      emit({ event: "checkpoint", step, folder: options.out });
     }
   }
-  console.log(`saved ${options.out}`);
+  result(`saved ${options.out}`);
+  emit({
+    event: "end",
+    steps: totalSteps,
+    folder: options.out,
+    ...(validated && { validation: validated }),
+  });
 }
 
 /** Adapters are of no use without the model below them, which has to be one that others can have too. */
@@ -172,7 +201,11 @@ async function initFrom(gpu: Gpu, folder: string, seed: number): Promise<CausalL
   return initCausalLM(gpu, { config, tokenizer, normal: () => rng.normal() });
 }
 
-async function validate(trainer: SftTrainer, data: Documents, length: number): Promise<string> {
+async function validate(
+  trainer: SftTrainer,
+  data: Documents,
+  length: number,
+): Promise<SftValidation> {
   const { tokenizer: { eosId }, config } = trainer.model;
   const columns = Math.min(length + 1, config.nPositions);
   let nats = 0;
@@ -182,24 +215,5 @@ async function validate(trainer: SftTrainer, data: Documents, length: number): P
     nats += stats.loss * stats.tokens;
     tokens += stats.tokens;
   }
-  return `validation: ${(nats / tokens).toFixed(4)} nats/token, ` +
-    `${(nats / data.bytes).toFixed(4)} nats/byte (${data.bytes} UTF-8 bytes)`;
-}
-
-function progressLine(
-  { step, totalSteps, loss, gradNorm, seconds, perStep }: {
-    step: number;
-    totalSteps: number;
-    loss: number;
-    gradNorm: number;
-    seconds: number;
-    perStep: number;
-  },
-): string {
-  const rate = step * perStep / seconds;
-  const eta = (totalSteps - step) * seconds / step;
-  return `step ${step}/${totalSteps} | loss ${loss.toFixed(4)} | grad norm ${
-    gradNorm.toFixed(2)
-  } | ` +
-    `${rate.toFixed(0)} tokens/s | ETA ${(eta / 60).toFixed(1)} min`;
+  return { natsPerToken: nats / tokens, natsPerByte: nats / data.bytes, bytes: data.bytes };
 }
