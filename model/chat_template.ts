@@ -1,7 +1,8 @@
 /** The chat template of a checkpoint: from messages to the text that its model was trained to answer. */
 
-import { Template } from "@huggingface/jinja";
+import type { Template } from "@huggingface/jinja";
 import { isObject, showJson } from "../weights/json.ts";
+import { parseTemplate, renderBounded } from "./bounded_jinja.ts";
 import { parseTokenizerConfig } from "./tokenizer_definition.ts";
 import type { TextCodec } from "./tokenizer.ts";
 
@@ -38,7 +39,7 @@ export class ChatTemplate {
     { named, special }: { named: Readonly<Record<string, string>>; special: readonly string[] },
   ) {
     try {
-      this.#template = new Template(source);
+      this.#template = parseTemplate(source);
     } catch (cause) {
       throw new ChatTemplateError(
         `Cannot use the chat template ${
@@ -66,7 +67,8 @@ export class ChatTemplate {
     }
     messages.forEach((message, index) => this.#check(message, index + 1));
     try {
-      return this.#template.render({ ...this.#tokens, messages, add_generation_prompt: true });
+      const variables = { ...this.#tokens, messages, add_generation_prompt: true };
+      return renderBounded(this.#template, variables);
     } catch (cause) {
       const problem = cause instanceof Error ? cause.message : String(cause);
       throw new ChatTemplateError(

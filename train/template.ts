@@ -1,6 +1,7 @@
 /** Jinja templates that make prompts of records, and say so when a record lacks something. */
 
-import { Environment, Interpreter, Template } from "@huggingface/jinja";
+import { Environment, type Interpreter, type Template } from "@huggingface/jinja";
+import { BoundedInterpreter, parseTemplate } from "../model/bounded_jinja.ts";
 
 /** A template that cannot be parsed, or a record that cannot be rendered with it. */
 export class TemplateError extends SyntaxError {
@@ -26,7 +27,7 @@ const CONSTANTS = { true: true, True: true, false: false, False: false, none: nu
 export function compileTemplate(source: string): Render {
   let template: Template;
   try {
-    template = new Template(source);
+    template = parseTemplate(source);
   } catch (error) {
     // The parser trips over the end of the text where it expects more.
     const problem = error instanceof TypeError ? "it ends inside a block" : messageOf(error);
@@ -55,7 +56,7 @@ type Node = Parameters<Interpreter["evaluate"]>[0];
 type Value = ReturnType<Interpreter["evaluate"]>;
 
 /** Refuses undefined values, but for tests and filters that are there to deal with them. */
-class StrictInterpreter extends Interpreter {
+class StrictInterpreter extends BoundedInterpreter {
   /** How many such tests and filters are being evaluated. */
   #lenient = 0;
 
