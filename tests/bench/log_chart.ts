@@ -1,4 +1,4 @@
-import type { Point } from "./figures.ts";
+import { digits, type Point } from "./figures.ts";
 
 /** A curve of a {@linkcode logChart}. */
 export interface Curve {
@@ -66,10 +66,7 @@ function text(x: number, y: number, content: string, anchor: string, rest = ""):
   return `<text x="${x}" y="${y}" text-anchor="${anchor}" fill="#333" stroke="none"${rest}>${content}</text>`;
 }
 
-/** 0.25, 4, 2 k, 4 M. */
+/** 0.25, 4, 1024, 4 M. */
 function short(value: number): string {
-  for (const [size, unit] of [[1e9, " G"], [1e6, " M"], [1e3, " k"]] as const) {
-    if (value >= size) return Number((value / size).toPrecision(3)) + unit;
-  }
-  return String(Number(value.toPrecision(3)));
+  return value < 1e6 ? String(Number(value.toPrecision(4))) : `${digits(value / 1e6)} M`;
 }
