@@ -10,8 +10,9 @@ export interface MlflowOptions extends DeliveryOptions, Pick<ServiceOptions, "ti
   run: string;
   /** Sent as a bearer token. */
   token?: string | undefined;
-  /** Sent as basic authorization, where there is no token. */
+  /** Name in basic authorization, which is sent where there is no token. */
   username?: string | undefined;
+  /** And its password. */
   password?: string | undefined;
 }
 
