@@ -1,7 +1,14 @@
 import common from "./common.wgsl" with { type: "text" };
-import { byWidth, expectRows, rowsOf } from "./elements.ts";
+import { byWidth, expectRows, rowsOf, type Width } from "./elements.ts";
 import source from "./rows.wgsl" with { type: "text" };
-import { expectSize, type Kernel, kernel, type Pass, type Tensor } from "./runtime/mod.ts";
+import {
+  expectShape,
+  expectSize,
+  type Kernel,
+  kernel,
+  type Pass,
+  type Tensor,
+} from "./runtime/mod.ts";
 
 const [gather, scatter] = ["gather", "scatter"].map((entry) =>
   byWidth((elements) =>
@@ -10,13 +17,14 @@ const [gather, scatter] = ["gather", "scatter"].map((entry) =>
       code: source + elements + common,
       entry,
       bindings: { source: "read", index: "read", out: "write" },
-      params: { N: "u32", C: "u32" },
+      params: { N: "u32", C: "u32", sourceStride: "u32" },
     })
   )
 );
 
 /** The tensors of {@linkcode gatherRows} and {@linkcode scatterRows}. */
 export interface RowsTensors {
+  /** May be a view of columns. */
   source: Tensor;
   /** (N) */
   index: Tensor<"u32">;
@@ -28,16 +36,12 @@ export interface RowsTensors {
  *
  * @throws {ShapeError} If the shapes differ.
  */
-export function gatherRows(pass: Pass, { source, index, out }: RowsTensors): void {
-  const { N, C, width } = rowsOf("gatherRows", { out });
+export function gatherRows(pass: Pass, tensors: RowsTensors): void {
+  const { source, index, out } = tensors;
+  const { N, C } = rowsOf("gatherRows", { out });
   expectSize("gatherRows", "index", index, N);
-  expectRows("gatherRows", "source", source, C);
-  pass.dispatch(gather[width], {
-    tensors: { source, index, out },
-    params: { N, C: C / width },
-    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
-    workgroups: [N],
-  });
+  expectShape("gatherRows", "source", source, [source.rowCount, C]);
+  pass.dispatch(gather[widthOf(source)], plan(pass, tensors, N));
 }
 
 /**
@@ -46,16 +50,28 @@ export function gatherRows(pass: Pass, { source, index, out }: RowsTensors): voi
  *
  * @throws {ShapeError} If the shapes differ.
  */
-export function scatterRows(pass: Pass, { source, index, out }: RowsTensors): void {
-  const { N, C, width } = rowsOf("scatterRows", { source });
+export function scatterRows(pass: Pass, tensors: RowsTensors): void {
+  const { source, index, out } = tensors;
+  const { rowCount: N, columnCount: C } = source;
   expectSize("scatterRows", "index", index, N);
   expectRows("scatterRows", "out", out, C);
-  pass.dispatch(scatter[width], {
-    tensors: { source, index, out },
-    params: { N, C: C / width },
-    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+  pass.dispatch(scatter[widthOf(source)], plan(pass, tensors, N));
+}
+
+function widthOf({ columnCount, rowStride }: Tensor): Width {
+  return columnCount % 4 === 0 && rowStride % 4 === 0 ? 4 : 1;
+}
+
+/** All of a dispatch but its kernel: a workgroup for each of N rows. */
+function plan({ gpu }: Pass, tensors: RowsTensors, N: number) {
+  const { source } = tensors;
+  const width = widthOf(source);
+  return {
+    tensors,
+    params: { N, C: source.columnCount / width, sourceStride: source.rowStride / width },
+    constants: { WORKGROUP_SIZE: gpu.rowLanes },
     workgroups: [N],
-  });
+  } as const;
 }
 
 /** Every kernel of this module. */

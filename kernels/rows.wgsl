@@ -1,6 +1,7 @@
-// out[n] = source[index[n]] and out[index[n]] = source[n], one workgroup per row. C counts elements.
+// out[n] = source[index[n]] and out[index[n]] = source[n], one workgroup per row. C counts elements,
+// as does source_stride, from a row of the source to the next.
 
-struct Params { N: u32, C: u32 }
+struct Params { N: u32, C: u32, source_stride: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(1) var<storage, read> source: array<Element>;      // gather: (M, C), scatter: (N, C)
@@ -15,7 +16,7 @@ fn gather(
 ) {
   let row = group_index(group, groups);
   if (row >= params.N) { return; }
-  let start = index[row] * params.C;
+  let start = index[row] * params.source_stride;
   for (var c = lane; c < params.C; c += WORKGROUP_SIZE) { out[row * params.C + c] = source[start + c]; }
 }
 
@@ -28,5 +29,5 @@ fn scatter(
   let row = group_index(group, groups);
   if (row >= params.N) { return; }
   let start = index[row] * params.C;
-  for (var c = lane; c < params.C; c += WORKGROUP_SIZE) { out[start + c] = source[row * params.C + c]; }
+  for (var c = lane; c < params.C; c += WORKGROUP_SIZE) { out[start + c] = source[row * params.source_stride + c]; }
 }

@@ -21,6 +21,8 @@ export interface Experience {
   reference: {
     hidden: Tensor; // (N, C) in the order of responseTokens
     lse: Tensor; // (N)
+    /** (N, V), where they all exist at once; the update must not use the reference's head meanwhile. */
+    logits?: Tensor | undefined;
   };
 }
 
@@ -50,11 +52,14 @@ export async function scoreRollout(
   const { head: refHead, rows: theirs } = begin(reference);
   const values = policy.hasValueHead ? [valueForward(policy.context(pass), ours.hidden)] : [];
   const kl = policy.arena.take("score.kl", [tokens.length]);
-  for (const chunk of policy.head.chunks(tokens.length)) {
+  const chunks = policy.head.chunks(tokens.length);
+  let refLogits: Tensor | undefined;
+  for (const chunk of chunks) {
     const { from, to } = chunk;
+    refLogits = refHead.scoreChunk(pass, theirs, chunk, { temperature });
     klForward(pass, {
       logits: head.scoreChunk(pass, ours, chunk, { temperature }),
-      refLogits: refHead.scoreChunk(pass, theirs, chunk, { temperature }),
+      refLogits,
       lse: ours.lse.rows(from, to),
       refLse: theirs.lse.rows(from, to),
       kl: kl.rows(from, to),
@@ -75,7 +80,11 @@ export async function scoreRollout(
     entropy: toRows(entropy, mask),
     refLogprobs: toRows(refLogprobs, mask),
     klFull: toRows(klFull, mask),
-    reference: { hidden: theirs.hidden, lse: theirs.lse },
+    reference: {
+      hidden: theirs.hidden,
+      lse: theirs.lse,
+      logits: chunks.length === 1 ? refLogits : undefined,
+    },
   };
 }
 

@@ -104,7 +104,7 @@ export class PolicyUpdate {
       valueStats: Tensor;
     },
   ): void {
-    const { policy, reference } = this.models;
+    const { policy } = this.models;
     const { temperature, klTerm, clipRange, entropyCoef, valueClipRange, valueCoef } = this.options;
     const { arena, config, head } = policy;
     const [N, C] = [tokens.length, config.nEmbd];
@@ -147,7 +147,7 @@ export class PolicyUpdate {
         entropy: rowsOf(entropy),
       }, { temperature });
       const exact = referenceRows && {
-        refLogits: reference.head.logits(pass, rowsOf(referenceRows.hidden)),
+        refLogits: referenceRows.logits(from, to),
         refLse: rowsOf(referenceRows.lse),
         kl: rowsOf(kl),
       };
@@ -198,23 +198,29 @@ export class PolicyUpdate {
     policy.backward(pass, batch, dtrunk);
   }
 
-  /** The reference's hidden states and log-sum-exps of these tokens, out of those of the whole batch. */
+  /** The reference's logits and log-sum-exps of these tokens, out of those of the whole batch. */
   #gatherReference(
     pass: Pass,
     rollout: Rollout,
-    { reference }: Experience,
+    { reference: { hidden, lse, logits } }: Experience,
     tokens: readonly ResponseToken[],
-  ): { hidden: Tensor; lse: Tensor } {
-    const { arena } = this.models.policy;
-    const [N, C] = [tokens.length, reference.hidden.columnCount];
+  ): { logits: (from: number, to: number) => Tensor; lse: Tensor } {
+    const { policy: { arena }, reference: { head } } = this.models;
+    const N = tokens.length;
     const starts: number[] = []; // of each row in the compact order
     rollout.responseLengths.reduce((sum, length, b) => (starts[b] = sum, sum + length), 0);
     const index = upload(arena, "ppo.reference", tokens.map(({ b, r }) => starts[b] + r), "u32");
-    const hidden = arena.take("ppo.reference.hidden", [N, C]);
-    gatherRows(pass, { source: reference.hidden, index, out: hidden });
-    const lse = arena.take("ppo.reference.lse", [N, 1]);
-    gatherRows(pass, { source: reference.lse.view([reference.lse.size, 1]), index, out: lse });
-    return { hidden, lse: lse.view([N]) };
+    const gather = (name: string, source: Tensor) => {
+      const out = arena.take(`ppo.reference.${name}`, [N, source.columnCount]);
+      gatherRows(pass, { source, index, out });
+      return out;
+    };
+    // All that scoring kept is copied, since a product of the head costs far more.
+    const rows = logits ? gather("logits", logits) : gather("hidden", hidden);
+    return {
+      logits: (from, to) => logits ? rows.rows(from, to) : head.logits(pass, rows.rows(from, to)),
+      lse: gather("lse", lse.view([lse.size, 1])).view([N]),
+    };
   }
 
   #statsOf(log: Float32Array, beta: number): UpdateStats {

@@ -49,6 +49,24 @@ for (const { M, N, C } of CASES) {
     }));
 }
 
+Deno.test("gatherRows() copies rows of a view of columns", () =>
+  withGpu(async (gpu) => {
+    const x = randn(5 * 12, 1);
+    const [index, whole] = [gpu.tensor([4, 0], [2], "u32"), gpu.tensor(x, [5, 12])];
+    for (const C of [7, 8]) { // element by element, and as vectors
+      const out = gpu.empty([2, C]);
+      const pass = gpu.record();
+      gatherRows(pass, { source: whole.columns(0, C), index, out });
+      pass.submit();
+      assertEquals(
+        await gpu.read(out),
+        new Float32Array([...x.slice(48, 48 + C), ...x.slice(0, C)]),
+      );
+      gpu.free(out);
+    }
+    gpu.free(index, whole);
+  }));
+
 Deno.test("gatherRows() and scatterRows() refuse tensors of other shapes", () =>
   withGpu((gpu) => {
     const [five, two, wrong] = [gpu.empty([5, 3]), gpu.empty([2, 3]), gpu.empty([2, 4])];

@@ -229,6 +229,38 @@ Deno.test("gradient accumulation gives the update of the whole minibatch", () =>
     })
   ));
 
+Deno.test("the reference's logits are the same bits whether scoring kept them or not", () =>
+  withGpu((gpu) =>
+    withModels(gpu, async ({ policy, reference }) => {
+      const flags = {
+        model: GPT2,
+        ...settings,
+        klMode: "loss",
+        epochs: 1,
+        gradientAccumulation: 2,
+      };
+      const config = resolveConfig({ flags });
+      const rollout = goldenRollout();
+      const experience = await scoreRollout({ policy, reference }, rollout, config);
+      const controller = new KlDivergenceController({ initialCoef: 0.2, target: 0.01 });
+      const estimates = advantagesOf({ config, controller }, rollout, experience, ppo.scores);
+      const { hidden, lse, logits } = experience.reference;
+      assertEquals(logits?.columnCount, policy.config.vocabSize);
+      // The gradient of the KL is 0 where both are equal, so the policy takes a step first.
+      const learningRates = [0.1, 0, 0];
+      const gradients: Float32Array[] = [];
+      for (const [index, learningRate] of learningRates.entries()) {
+        using optimizer = new AdamW(gpu, policy.trained.layout);
+        const kept = index < 2 ? experience.reference : { hidden, lse };
+        const batch = { rollout, experience: { ...experience, reference: kept }, ...estimates };
+        const run = { policy, reference, optimizer, config, rng: new Rng(1) };
+        await updatePolicy(run, batch, { beta: 0.2, learningRate });
+        gradients.push(await gpu.read(policy.grads!.chunks[0]));
+      }
+      assertEquals(gradients[1], gradients[2]);
+    })
+  ));
+
 Deno.test("a score that is NaN changes neither parameters nor moments", () =>
   withGpu((gpu) =>
     withModels(gpu, async ({ policy, reference }) => {
