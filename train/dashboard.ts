@@ -16,13 +16,18 @@ import { FolderViewer } from "./folder_viewer.ts";
 /** Time between two looks at the folder, in ms. */
 const INTERVAL = 1000;
 
+/** Its flags. */
+export const command = programCommand(
+  "dashboard",
+  "Show a training run as a live page on this machine.",
+)
+  .argument("[run]", "run folder (default: the newest in runs/)")
+  .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", wholeNumber(0), 0)
+  .addHelpText("after", "\nExample:\n  deno task dashboard runs/a --port 8080");
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const command = programCommand("dashboard", "Show a training run as a live page on this machine.")
-    .argument("[run]", "run folder (default: the newest in runs/)")
-    .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", wholeNumber(0), 0)
-    .addHelpText("after", "\nExample:\n  deno task dashboard runs/a --port 8080");
   const { port } = command.parse(Deno.args, { from: "user" }).opts();
   const folder = command.args[0] ?? await newestRun("runs");
   const viewer = new FolderViewer();

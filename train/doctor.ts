@@ -7,15 +7,17 @@ import { defaultCacheDir, hubOptionsFromEnv } from "../weights/hub_options.ts";
 import { checkCache, checkDeno, checkGpu, checkPermissions, type Finding } from "./health.ts";
 import { output, programCommand, reportError } from "./program.ts";
 
+/** Its flags. */
+export const command = programCommand(
+  "doctor",
+  "Check what training needs: Deno, permissions, cache, adapter, kernels.",
+)
+  .option("--json", "print one JSON value a line instead of text")
+  .addHelpText("after", "\nThe exit status is 1 where something that training needs is missing.");
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const command = programCommand(
-    "doctor",
-    "Check what training needs: Deno, permissions, cache, adapter, kernels.",
-  )
-    .option("--json", "print one JSON value a line instead of text")
-    .addHelpText("after", "\nThe exit status is 1 where something that training needs is missing.");
   const { json: asJson = false } = command.parse(Deno.args, { from: "user" }).opts();
   const { say, json } = output({ json: asJson });
   let failed = false;

@@ -45,7 +45,8 @@ const SAMPLING: readonly SettingName[] = [
 
 const FLAGS: readonly SettingName[] = ["prompts", "template", "specialTokens", ...SAMPLING, "json"];
 
-const command = addSettings(
+/** Its flags. */
+export const command = addSettings(
   addOutputFlags(
     programCommand(
       "eval",

@@ -46,32 +46,33 @@ const MOST_PROMPTS = 8;
 
 const PROMPTS = ["The movie was", "I think this product is"];
 
+/** Its flags. */
+export const command = addSettings(
+  programCommand("explain", "Take one PPO step on a few prompts, and show every tensor of it.")
+    .option(
+      "--prompt <text>",
+      `a prompt; may be given several times (default: ${PROMPTS.map((p) => `"${p}"`).join(", ")})`,
+      (text: string, before: string[] | undefined) => [...(before ?? []), text],
+    )
+    .option(
+      "--after <steps>",
+      "PPO steps to take first, so that policy and reference differ",
+      wholeNumber(0),
+      2,
+    )
+    .option("--html <file>", "write it as a page instead: one HTML file that works offline"),
+  SETTINGS.filter(({ name }) => FLAGS.includes(name)),
+).addHelpText(
+  "after",
+  '\nExamples:\n  deno task explain --prompt "The movie was" --kl-mode reward\n' +
+    "  deno task explain --html step.html",
+);
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const { prompt: prompts, after, html, ...flags } = addSettings(
-    programCommand("explain", "Take one PPO step on a few prompts, and show every tensor of it.")
-      .option(
-        "--prompt <text>",
-        `a prompt; may be given several times (default: ${
-          PROMPTS.map((p) => `"${p}"`).join(", ")
-        })`,
-        (text: string, before: string[] | undefined) => [...(before ?? []), text],
-      )
-      .option(
-        "--after <steps>",
-        "PPO steps to take first, so that policy and reference differ",
-        wholeNumber(0),
-        2,
-      )
-      .option("--html <file>", "write it as a page instead: one HTML file that works offline"),
-    SETTINGS.filter(({ name }) => FLAGS.includes(name)),
-  ).addHelpText(
-    "after",
-    '\nExamples:\n  deno task explain --prompt "The movie was" --kl-mode reward\n' +
-      "  deno task explain --html step.html",
-  )
-    .parse(Deno.args, { from: "user" }).opts();
+  const { prompt: prompts, after, html, ...flags } = command.parse(Deno.args, { from: "user" })
+    .opts();
   const texts = prompts ?? PROMPTS;
   if (texts.length > MOST_PROMPTS) {
     throw new ConfigError(

@@ -13,7 +13,8 @@ import { parseBytes } from "./byte_size.ts";
 import { findModel } from "./model_source.ts";
 import { programCommand, programHub, reportError } from "./program.ts";
 
-const command = programCommand(
+/** Its flags. */
+export const command = programCommand(
   "export",
   "Write a model as a folder that transformers loads. Adapters are merged; a value head and a model card are kept.",
 )

@@ -16,23 +16,25 @@ import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
 import { translateTrl } from "./trl_config.ts";
 
+/** Its flags. */
+export const command = addSettings(
+  programCommand(
+    "plan",
+    "Say what a training run would take of the GPU's memory. Of a model on the Hub, only its " +
+      "configuration is downloaded.",
+  ).option(
+    "--config <file>",
+    "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
+  ),
+).addHelpText(
+  "after",
+  "\nThe exit status is 1 where the run would not fit.\n" +
+    "Example:\n  deno task plan --model gpt2-medium --batch-size 8 --memory-budget 8GiB",
+);
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const command = addSettings(
-    programCommand(
-      "plan",
-      "Say what a training run would take of the GPU's memory. Of a model on the Hub, only its " +
-        "configuration is downloaded.",
-    ).option(
-      "--config <file>",
-      "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
-    ),
-  ).addHelpText(
-    "after",
-    "\nThe exit status is 1 where the run would not fit.\n" +
-      "Example:\n  deno task plan --model gpt2-medium --batch-size 8 --memory-budget 8GiB",
-  );
   const { config: path, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
   const file = path === undefined
     ? undefined

@@ -24,19 +24,21 @@ import {
 const STEPS = 3;
 const WARM_UP = 2;
 
+/** Its flags. */
+export const command = addSettings(
+  programCommand(
+    "profile",
+    "Say where the time of a PPO step goes, by phase and by kernel, and how near the adapter's limits it is. " +
+      `Takes two steps to warm up, --steps to time (default ${STEPS}), and one with every dispatch timed. ` +
+      "The guard and checkpoints are left out; nothing is saved.",
+  )
+    .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
+    .option("--trace <file>", "write the last step for chrome://tracing or ui.perfetto.dev"),
+).addHelpText("after", "\nExample:\n  deno task profile --steps 5 --trace step.json");
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const command = addSettings(
-    programCommand(
-      "profile",
-      "Say where the time of a PPO step goes, by phase and by kernel, and how near the adapter's limits it is. " +
-        `Takes two steps to warm up, --steps to time (default ${STEPS}), and one with every dispatch timed. ` +
-        "The guard and checkpoints are left out; nothing is saved.",
-    )
-      .option("--config <file>", "settings from a TOML, YAML or JSON file; flags override it")
-      .option("--trace <file>", "write the last step for chrome://tracing or ui.perfetto.dev"),
-  ).addHelpText("after", "\nExample:\n  deno task profile --steps 5 --trace step.json");
   const { config: path, trace, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
   const file = path === undefined ? undefined : await readConfigFile(path);
   const config = resolveConfig({ file, env: settingVariables(), flags });

@@ -9,16 +9,18 @@ import { programCommand, reportError } from "./program.ts";
 import { reportPage } from "./report_page.ts";
 import { readRun } from "./run_reader.ts";
 
+/** Its flags. */
+export const command = programCommand(
+  "report",
+  "Write an HTML report of training runs, which works offline.",
+)
+  .argument("<runs...>", "run folders; the curves of several are drawn together")
+  .option("--out <file>", "where to write it (default: report.html in the first run folder)")
+  .addHelpText("after", "\nExample:\n  deno task report runs/a runs/b --out compare.html");
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const command = programCommand(
-    "report",
-    "Write an HTML report of training runs, which works offline.",
-  )
-    .argument("<runs...>", "run folders; the curves of several are drawn together")
-    .option("--out <file>", "where to write it (default: report.html in the first run folder)")
-    .addHelpText("after", "\nExample:\n  deno task report runs/a runs/b --out compare.html");
   command.parse(Deno.args, { from: "user" });
   const folders = command.args;
   const runs = await Promise.all(folders.map(readRun));

@@ -28,7 +28,8 @@ import { RewardTrainer } from "./reward_trainer.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
 
-const command = addOutputFlags(
+/** Its flags. */
+export const command = addOutputFlags(
   programCommand(
     "reward",
     "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of " +

@@ -30,7 +30,8 @@ import {
   validationBatches,
 } from "./text_data.ts";
 
-const command = addOutputFlags(
+/** Its flags. */
+export const command = addOutputFlags(
   programCommand(
     "sft",
     "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
