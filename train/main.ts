@@ -34,6 +34,17 @@ import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
 import { translateTrl } from "./trl_config.ts";
 
+/** Its flags. */
+export const command = addSettings(
+  programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
+    .option(
+      "--config <file>",
+      "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
+    )
+    .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
+    .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
+).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
@@ -187,15 +198,6 @@ function describeResume(
 async function settings(): Promise<
   { given: TrainConfig; point: ResumePoint | undefined; dashboard: number | undefined }
 > {
-  const command = addSettings(
-    programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
-      .option(
-        "--config <file>",
-        "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
-      )
-      .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
-      .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
-  ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
   const { config: path, resume, dashboard, ...flags } = command.parse(Deno.args, { from: "user" })
     .opts();
   const point = resume === undefined ? undefined : await findResumePoint(resume);
