@@ -7,7 +7,7 @@ import { join, resolve } from "node:path";
 import { RewardError } from "../reward/reward.ts";
 import { adapterLimits } from "../kernels/runtime/mod.ts";
 import { writeFileAtomic } from "../weights/atomic.ts";
-import { progress, showSample, type TrainerCallback } from "./callbacks.ts";
+import type { TrainerCallback } from "./callbacks.ts";
 import { CheckpointKeeper } from "./checkpoint_keeper.ts";
 import { comparison, summary } from "./comparison.ts";
 import type { TrainConfig } from "./config.ts";
@@ -21,11 +21,19 @@ import { planInputs } from "./memory_inputs.ts";
 import { csvLogger, tensorBoard } from "./loggers.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
-import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
+import {
+  addOutputFlags,
+  output,
+  programCommand,
+  programHub,
+  reportError,
+  settingVariables,
+} from "./program.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { trainThroughLoss } from "./recovery.ts";
 import { findResumePoint, type ResumePoint } from "./resume_point.ts";
 import { writeReport } from "./report_page.ts";
+import { showTraining, trainingBar, withEvaluationBar } from "./run_display.ts";
 import { bestCheckpoint, RunFolder } from "./run_folder.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { runSinks } from "./run_sinks.ts";
@@ -36,21 +44,24 @@ import { translateTrl } from "./trl_config.ts";
 
 /** Its flags. */
 export const command = addSettings(
-  programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
-    .option(
-      "--config <file>",
-      "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
-    )
-    .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
-    .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
+  addOutputFlags(
+    programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
+      .option(
+        "--config <file>",
+        "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
+      )
+      .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
+      .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
+  ),
 ).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
 
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
-  const { given, point, dashboard } = await settings();
-  const { say, json, warn } = output(given);
-  const hub = programHub();
+  const { given, point, dashboard, quiet } = await settings();
+  const out = output({ ...given, quiet });
+  const { say, result, warn, emit, screen } = out;
+  const hub = programHub(screen);
   const { texts: prompts, specialTokens } = await runPrompts(given, {
     hub,
     builtIn: TRAINING_PROMPTS,
@@ -70,7 +81,7 @@ async function main(): Promise<void> {
     advice: `go on with --resume ${config.out}, or allow more time with --gpu-timeout`,
   });
   await using page = dashboard === undefined ? undefined : await LivePage.open({ port: dashboard });
-  if (page) say(`live page: ${page.url}`);
+  if (page) result(`live page: ${page.url}`);
   const stopped = new AbortController(); // by the page
   const signal = AbortSignal.any([sentinel.stop, stopped.signal]);
   using trainers = new DisposableStack();
@@ -92,12 +103,28 @@ async function main(): Promise<void> {
   const adapters = policy.adapters ? `, of adapters ${policy.trained.layout.count} more` : "";
   say(`policy ${name}: ${policy.layout.count} parameters${adapters}, on ${gpu.description}`);
   if (point) say(describeResume(trainer, point));
+  emit({
+    event: "start",
+    program: "train",
+    model: name,
+    adapter: gpu.description,
+    parameters: policy.trained.layout.count,
+    steps: config.steps,
+    ...(point && { resumedAfter: begun }),
+    ...(page && { page: page.url }),
+  });
 
-  const evaluate = async (when: string): Promise<Evaluation | undefined> => {
+  const evaluate = async (of: "before" | "after"): Promise<Evaluation | undefined> => {
     const responses = config.evalResponses;
     if (responses === 0) return undefined;
-    say(`${when} training: ${responses} responses to held-out prompts`);
-    return await trainer.evaluate(HELD_OUT_PROMPTS, { responses });
+    say(`${of} training: ${responses} responses to held-out prompts`);
+    const evaluation = await withEvaluationBar(
+      screen,
+      responses,
+      (options) => trainer.evaluate(HELD_OUT_PROMPTS, options),
+    );
+    emit({ event: "evaluation", of, ...summary(evaluation) });
+    return evaluation;
   };
   await folder.writeEnvironment(trainer);
   let before = begun === 0 ? await evaluate("before") : undefined;
@@ -109,15 +136,15 @@ async function main(): Promise<void> {
 
   const train = async (trainer: PpoTrainer): Promise<void> => {
     const keeper = new CheckpointKeeper(folder, config);
+    using bar = trainingBar(screen);
     const callbacks: TrainerCallback[] = [
       folder.recorder(),
       csvLogger(join(folder.path, "metrics.csv")),
       tensorBoard(folder.path, { textEvery: config.sampleEvery }),
       ...sinks,
-      progress(say),
-      { onStepEnd: (_, { metrics }) => json(metrics), onGuardEvent: (_, event) => json(event) },
+      ...showTraining(out, config.sampleEvery),
+      bar,
     ];
-    if (config.sampleEvery > 0) callbacks.push(showSample(config.sampleEvery, say));
     try {
       if (page) {
         const save = async (trainer: PpoTrainer) => {
@@ -134,14 +161,15 @@ async function main(): Promise<void> {
     await keeper.save(trainer);
   };
   try {
-    trainer = await trainThroughLoss(trainer, { folder, train, open, say });
+    trainer = await trainThroughLoss(trainer, { folder, train, open, say: warn });
   } catch (error) {
     await writeReport(folder.path).catch(() => {}); // why training ended matters more than a report of it
     throw error;
   }
   if (sentinel.stop.aborted) {
     await writeReport(folder.path);
-    say(`stopped after step ${trainer.steps}; to go on: --resume ${folder.path}`);
+    result(`stopped after step ${trainer.steps}; to go on: --resume ${folder.path}`);
+    emit({ event: "end", steps: trainer.steps, folder: folder.path, stopped: true });
     Deno.exitCode = sentinel.status;
     return;
   }
@@ -153,18 +181,33 @@ async function main(): Promise<void> {
     });
   }
   const after = await evaluate("after");
-  before ??= after && await trainer.evaluateReference(HELD_OUT_PROMPTS, after.samples.length);
+  before ??= after &&
+    await withEvaluationBar(
+      screen,
+      after.samples.length,
+      (options) => trainer.evaluateReference(HELD_OUT_PROMPTS, options),
+    );
   if (before && after) {
     await folder.writeEvaluations({ before, after });
     const readme = join(folder.checkpoint(trainer.steps), "README.md");
     await writeFileAtomic(readme, trainer.card({ evaluations: { before, after } }));
-    json({ before: summary(before), after: summary(after) });
-    for (const line of ["", ...comparison(before, after)]) say(line);
+    for (const line of ["", ...comparison(before, after, { columns: screen.columns })]) {
+      result(line);
+    }
   }
   await writeReport(folder.path);
-  say(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
+  result(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
   const best = await bestCheckpoint(folder.path);
-  if (best) say(`best checkpoint by ${config.bestMetric}: ${best}`);
+  if (best) result(`best checkpoint by ${config.bestMetric}: ${best}`);
+  emit({
+    event: "end",
+    steps: trainer.steps,
+    folder: folder.path,
+    ...(best && { best }),
+    ...(stopped.signal.aborted && { stopped: true }),
+    ...(before && { before: summary(before) }),
+    ...(after && { after: summary(after) }),
+  });
 }
 
 /** After a reward has failed: saves the steps that were taken, and says how to go on with them. */
@@ -196,9 +239,16 @@ function describeResume(
 
 /** Defaults, or those of the run that is resumed < config file < environment < flags. */
 async function settings(): Promise<
-  { given: TrainConfig; point: ResumePoint | undefined; dashboard: number | undefined }
+  {
+    given: TrainConfig;
+    point: ResumePoint | undefined;
+    dashboard: number | undefined;
+    quiet: boolean | undefined;
+  }
 > {
-  const { config: path, resume, dashboard, ...flags } = command.parse(Deno.args, { from: "user" })
+  const { config: path, resume, dashboard, quiet, ...flags } = command.parse(Deno.args, {
+    from: "user",
+  })
     .opts();
   const point = resume === undefined ? undefined : await findResumePoint(resume);
   const file = path === undefined
@@ -209,5 +259,6 @@ async function settings(): Promise<
     given: resolveConfig({ resumed: point?.settings, file, env, flags }),
     point,
     dashboard: dashboard === true ? 0 : dashboard,
+    quiet,
   };
 }

@@ -19,7 +19,7 @@ export interface Output {
   readonly screen: Screen;
   /** A line that says how things go. */
   say(line: string, style?: LineStyle): void;
-  /** A line of the result, which `--quiet` keeps. */
+  /** A line of the result, or of what the guard saw, which `--quiet` keeps. */
   result(line: string, style?: LineStyle): void;
   /** A line on standard error, whatever the output is. */
   warn(line: string): void;

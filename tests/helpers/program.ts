@@ -1,5 +1,6 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import deno from "../../deno.json" with { type: "json" };
+import type { EndEvent, ProgramEvent } from "../../train/program_events.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -32,6 +33,18 @@ export async function runProgram(
     !/^(corrupted|malloc|free|double)\b/.test(line)
   );
   return { code: stderr.includes("error:") ? 1 : 0, stdout, stderr: lines.join("\n") };
+}
+
+/** What a program with `--json` printed, line by line. */
+export function eventsOf({ stdout }: Outcome): ProgramEvent[] {
+  return stdout.trimEnd().split("\n").map((line) => JSON.parse(line));
+}
+
+/** The last of these, which has the results. */
+export function endOf(outcome: Outcome): EndEvent {
+  const last = eventsOf(outcome).at(-1);
+  if (last?.event === "end") return last;
+  throw new Error(`the last line is no end: ${outcome.stdout} ${outcome.stderr}`);
 }
 
 /** Checks that a program ended as errors end: status 1, and one line on stderr that says what was wrong. */

@@ -1,7 +1,8 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import type { EndEvent, StartEvent } from "../../train/program_events.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { changeWeights, copyGpt2, GPT2 } from "../helpers/goldens.ts";
-import { assertRefused, runProgram } from "../helpers/program.ts";
+import { assertRefused, endOf, eventsOf, runProgram } from "../helpers/program.ts";
 
 const SHORT = ["--responses", "4", "--max-new-tokens", "6"];
 
@@ -35,13 +36,26 @@ Deno.test("eval prints a table of a policy beside a reference, with texts to pro
     assertMatch(stdout, /^A review of Ran: \.\.\.$/m);
   }));
 
-Deno.test("eval --json of a model beside itself prints one line of equal numbers", async () => {
+Deno.test("eval --json of a model beside itself prints equal numbers", async () => {
   const args = ["--model", GPT2, "--compare", GPT2, ...SHORT, "--seed", "5", "--json"];
-  const { code, stdout, stderr } = await runProgram("eval", args);
-  assertEquals([code, stderr, stdout.split("\n").length], [0, "", 2]);
-  const { reference, policy } = JSON.parse(stdout);
-  assertEquals(policy, reference);
-  assertEquals([policy.kl, policy.responses], [0, 4]);
+  const outcome = await runProgram("eval", args);
+  assertEquals([outcome.code, outcome.stderr], [0, ""]);
+  const [start, first, second, end, ...more] = eventsOf(outcome);
+  assertEquals(more, []);
+  const { event, program, model, reference } = start as StartEvent;
+  assertEquals({ event, program, model, reference }, {
+    event: "start",
+    program: "eval",
+    model: GPT2,
+    reference: GPT2,
+  });
+  const { reference: before, policy: after } = end as EndEvent;
+  assertEquals(after, before);
+  assertEquals([after?.kl, after?.responses], [0, 4]);
+  assertEquals([first, second], [
+    { event: "evaluation", of: "policy", ...after! },
+    { event: "evaluation", of: "reference", ...before! },
+  ]);
 });
 
 Deno.test("eval of a run folder takes its newest checkpoint, its beginning and its sampling", () =>
@@ -52,11 +66,12 @@ Deno.test("eval of a run folder takes its newest checkpoint, its beginning and i
       ...["--eval-responses", "4", "--seed", "3", "--temperature", "0.8", "--json"],
     ]);
     assertEquals([train.code, train.stderr], [0, ""]);
-    const { before, after } = JSON.parse(train.stdout.trimEnd().split("\n").at(-1)!);
-    const args = ["--model", `${folder}/run`, "--responses", "4", "--json"];
-    const { code, stdout, stderr } = await runProgram("eval", args);
-    assertEquals([code, stderr], [0, ""]);
-    assertEquals(JSON.parse(stdout), { reference: before, policy: after });
+    const { before, after } = endOf(train);
+    // Of the events, --quiet leaves the result.
+    const args = ["--model", `${folder}/run`, "--responses", "4", "--json", "--quiet"];
+    const outcome = await runProgram("eval", args);
+    assertEquals([outcome.code, outcome.stderr], [0, ""]);
+    assertEquals(eventsOf(outcome), [{ event: "end", reference: before!, policy: after! }]);
   }));
 
 const REFUSED: [what: string, flags: string[], says: RegExp][] = [

@@ -6,7 +6,7 @@ import { assertClose } from "../helpers/close.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2, GPT_NEO } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
-import { runProgram } from "../helpers/program.ts";
+import { endOf, runProgram } from "../helpers/program.ts";
 
 const PROMPTS = ["the movie", "hopefully, this picture will", "a", "it is"];
 
@@ -82,7 +82,7 @@ Deno.test("train --lora-rank saves adapters in checkpoints, and on request the m
     assert(!checkpoint.includes("model.safetensors"));
     assert((await listTree(`${run}/merged`)).includes("model.safetensors"));
 
-    const score = async (model: string) => {
+    const klOf = async (model: string) => {
       const evaluation = await runProgram("eval", [
         ...[
           "--model",
@@ -97,10 +97,10 @@ Deno.test("train --lora-rank saves adapters in checkpoints, and on request the m
         ],
       ]);
       assertEquals([evaluation.code, evaluation.stderr], [0, ""]);
-      return JSON.parse(evaluation.stdout.trim().split("\n").at(-1)!);
+      return endOf(evaluation).policy!.kl;
     };
-    const { policy } = await score(run);
-    assert(policy.kl > 0);
-    const merged = await score(`${run}/merged`);
-    assertClose([merged.policy.kl], [policy.kl], { atol: 1e-6 }); // loading merges too
+    const kl = await klOf(run);
+    assert(kl > 0);
+    const merged = await klOf(`${run}/merged`);
+    assertClose([merged], [kl], { atol: 1e-6 }); // loading merges too
   }));

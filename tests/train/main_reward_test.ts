@@ -5,7 +5,7 @@ import type { Sample } from "../../reward/reward.ts";
 import { DISTILBERT } from "../helpers/classifiers.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
-import { assertRefused, runProgram } from "../helpers/program.ts";
+import { assertRefused, endOf, eventsOf, runProgram } from "../helpers/program.ts";
 
 /** Two steps in seconds. */
 const SHORT = [
@@ -63,8 +63,7 @@ Deno.test("train takes a classifier's folder, and eval its reward from the run",
       assertEquals(metrics["rewards/source"], 0);
     }
     const result = await runProgram("eval", ["--model", run, "--responses", "4", "--json"]);
-    const { reference } = JSON.parse(result.stdout);
-    assert(reference.meanScore < -0.5, result.stdout);
+    assert(endOf(result).reference!.meanScore < -0.5, result.stdout);
   }));
 
 Deno.test("train takes a service on this machine, and eval another reward than the run", () =>
@@ -93,8 +92,8 @@ Deno.test("train takes a service on this machine, and eval another reward than t
         ),
       );
       const flags = ["--model", join(folder, "run"), "--responses", "4", "--json"];
-      const { stdout } = await runProgram("eval", [...flags, "--reward", join(folder, "e.ts")]);
-      assertEquals(JSON.parse(stdout).policy.meanScore, 7);
+      const result = await runProgram("eval", [...flags, "--reward", join(folder, "e.ts")]);
+      assertEquals(endOf(result).policy?.meanScore, 7);
     },
   ));
 
@@ -150,11 +149,14 @@ Deno.test("train goes on with the heuristic where a classifier is broken, and sa
     const model = join(folder, "broken");
     await Deno.mkdir(model);
     await Deno.copyFile(`${DISTILBERT}/config.json`, `${model}/config.json`);
-    const { code, stdout, stderr } = await train(model, "--json");
-    assertEquals(code, 0);
-    assertMatch(stderr, /^The reward broken cannot be used \(.*\); heuristic scores instead\n$/);
-    const [first] = stdout.split("\n");
-    assertEquals(JSON.parse(first!)["rewards/source"], 1);
+    const outcome = await train(model, "--json");
+    assertEquals(outcome.code, 0);
+    assertMatch(
+      outcome.stderr,
+      /^The reward broken cannot be used \(.*\); heuristic scores instead\n$/,
+    );
+    const first = eventsOf(outcome).find((event) => event.event === "step");
+    assertEquals(first?.metrics["rewards/source"], 1);
   }));
 
 const REFUSED: Record<string, [reward: string, says: RegExp]> = {

@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
+import type { EvaluationSummary } from "../../train/comparison.ts";
 import { isTimeMetric } from "../../train/metric_table.ts";
+import type { ProgramEvent, SampleEvent, StartEvent } from "../../train/program_events.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { changeWeights, copyGpt2, GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
-import { assertRefused, runProgram } from "../helpers/program.ts";
+import { assertRefused, eventsOf, runProgram } from "../helpers/program.ts";
 
 /** A run of seconds. */
 const SHORT = [
@@ -42,8 +44,9 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
       const { code, stdout, stderr } = await train("a", "--seed", "1", "--sample-every", "2");
       assertEquals([code, stderr], [0, ""]);
       assertMatch(stdout, /^policy .*fixtures\/gpt2: 112609 parameters, on \S/);
-      assertMatch(stdout, /^step 1\/2 \| reward +\S+ \| KL \S+ \| .* tokens\/s \| ETA \d+:\d\d$/m);
-      assertMatch(stdout, /^step 2\/2 .*\n +-?\d+\.\d\d {2}\S/m);
+      assertMatch(stdout, /^step 1\/2 \| reward +\S+ \| kl \S+ \| .* tok\/s \| +\d+ ms$/m);
+      assertMatch(stdout, /^step 2\/2 .*\n {4}prompt +response +reward\n {4}\S.* -?\d+\.\d\d$/m);
+      assert(!stdout.includes("\x1b"));
       assertMatch(stdout, /^ +before +after\nmean reward +\S+ +\S+\nstandard error /m);
       assertMatch(stdout, /^KL to reference, nats\/token +0\.0000 +0\.\d+$/m);
       assertMatch(stdout, /over 4 responses each\.\n/);
@@ -116,15 +119,40 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
     );
 
     await t.step(
-      "JSON: lines of JSON and nothing else; the same seed, the same metrics",
+      "JSON: events as lines and nothing else; the same seed, the same metrics",
       async () => {
-        const { code, stdout, stderr } = await train("b", "--seed", "1", "--json");
-        assertEquals([code, stderr], [0, ""]);
-        const lines = jsonLines<Metrics>(stdout);
-        assertEquals(lines.length, 3);
-        const metrics = await metricsOf(`${folder}/b`);
-        assertEquals(lines.slice(0, 2), metrics);
-        assertEquals(Object.keys(lines[2]), ["before", "after"]);
+        const outcome = await train("b", "--seed", "1", "--sample-every", "2", "--json");
+        assertEquals([outcome.code, outcome.stderr], [0, ""]);
+        const run = `${folder}/b`;
+        const checkpoint = `${run}/checkpoints/step-000002`;
+        const metrics = await metricsOf(run);
+        const [start, ...events] = eventsOf(outcome);
+        const { adapter, ...begun } = start as StartEvent;
+        assert(adapter !== "");
+        assertEquals(begun, {
+          ...{ event: "start", program: "train", model: GPT2 },
+          ...{ parameters: 112609, steps: 2 },
+        });
+        assertEquals(events.map(({ event }) => event), [
+          ...["evaluation", "checkpoint", "step", "step", "sample", "sample", "sample"],
+          ...["checkpoint", "evaluation", "end"],
+        ]);
+        const of = <E extends ProgramEvent["event"]>(name: E) =>
+          events.filter((event): event is ProgramEvent & { event: E } => event.event === name);
+        assertEquals(of("step").map(({ metrics }) => metrics as unknown), metrics);
+        const samples = jsonLines<SampleEvent>(await Deno.readTextFile(`${run}/samples.jsonl`));
+        assertEquals(
+          of("sample"),
+          samples.slice(4, 7).map(({ step, prompt, response, score, kl }) => (
+            { event: "sample", step, prompt, response, score, kl }
+          )),
+        );
+        const evaluations = of("evaluation");
+        const [{ event: _1, of: _2, ...before }, { event: _3, of: _4, ...after }] = evaluations;
+        assertEquals(of("end"), [{
+          ...{ event: "end", steps: 2, folder: run, best: checkpoint },
+          ...{ before: before as EvaluationSummary, after: after as EvaluationSummary },
+        }]);
         assertEquals(withoutTimes(metrics), withoutTimes(await metricsOf(`${folder}/a`)));
         const policy = (run: string) =>
           Deno.readFile(`${folder}/${run}/checkpoints/step-000002/model.safetensors`);
@@ -134,9 +162,15 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
 
     await t.step("another seed, other metrics; a table only where it is asked for", async () => {
       const flags = ["--seed", "2", "--eval-responses", "0", "--save-every", "1"];
-      const { code, stdout, stderr } = await train("c", ...flags);
+      const { code, stdout, stderr } = await train("c", ...flags, "--quiet");
       assertEquals([code, stderr], [0, ""]);
-      assert(!stdout.includes("before"));
+      const [run, checkpoint] = [`${folder}/c`, `${folder}/c/checkpoints/step-00000`];
+      assertMatch(
+        stdout, // the result, and nothing of the way there
+        new RegExp(
+          `^\\nrun folder ${run}, policy in ${checkpoint}2\\nbest .*: ${checkpoint}\\d\\n$`,
+        ),
+      );
       const [a, c] = [await metricsOf(`${folder}/a`), await metricsOf(`${folder}/c`)];
       assertNotEquals(withoutTimes(c), withoutTimes(a));
       const saved = Array.from(Deno.readDirSync(`${folder}/c/checkpoints`), ({ name }) => name);
