@@ -7,6 +7,7 @@ import { Gpu } from "../kernels/runtime/mod.ts";
 import { measurePeaks } from "./adapter_peaks.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
+import { Guard } from "./guard.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { chromeTrace, describeAdapter, kernelTable, stepTable } from "./profile_report.ts";
 import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
@@ -19,6 +20,7 @@ import {
   profileDispatches,
   profileSteps,
 } from "./step_profile.ts";
+import { translateTrl } from "./trl_config.ts";
 
 /** Steps that are timed where the flags do not say; two more come before. */
 const STEPS = 3;
@@ -40,7 +42,9 @@ if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
   const { config: path, trace, ...flags } = command.parse(Deno.args, { from: "user" }).opts();
-  const file = path === undefined ? undefined : await readConfigFile(path);
+  const file = path === undefined
+    ? undefined
+    : translateTrl(await readConfigFile(path), console.error);
   const config = resolveConfig({ file, env: settingVariables(), flags });
   const steps = typeof flags.steps === "number" ? flags.steps : STEPS;
   const { say, json } = output(config);
@@ -51,7 +55,11 @@ async function main(): Promise<void> {
   using trainer = await PpoTrainer.create({ ...config, specialTokens, gpu, hub, say: hub.say });
   const { run } = trainer;
   const batches = new PromptBatches(texts, run.config);
-  const profile = await profileSteps(run, () => batches.next(), { steps, warmUp: WARM_UP });
+  const profile = await profileSteps(run, () => batches.next(), {
+    steps,
+    warmUp: WARM_UP,
+    guard: config.guard ? new Guard(run.config) : undefined,
+  });
   const timed = await profileDispatches(run, batches.next(), { step: WARM_UP + steps });
   const peaks = await measurePeaks(gpu); // last, since it takes memory of its own
   const adapter = measuredAdapter(gpu, peaks);

@@ -1,10 +1,10 @@
 import { showBytes } from "./byte_size.ts";
-import { PPO_PHASES } from "./ppo.ts";
-import type {
-  DispatchProfile,
-  KernelProfile,
-  MeasuredAdapter,
-  StepProfile,
+import {
+  type DispatchProfile,
+  type KernelProfile,
+  type MeasuredAdapter,
+  STEP_PARTS,
+  type StepProfile,
 } from "./step_profile.ts";
 
 /** The adapter in one line. */
@@ -14,10 +14,10 @@ export function describeAdapter(adapter: MeasuredAdapter): string {
     `${giga(bytesPerSecond)} GB/s copied, measured in this run`;
 }
 
-/** A step as lines: its sums, then a line for each phase. */
+/** A step as lines: its sums, then a line for each phase, and one for the guard. */
 export function stepTable(profile: StepProfile): string[] {
   const { seconds, steps, tokensPerSecond, generatedPerSecond, peakBytes, phases } = profile;
-  const rows = PPO_PHASES.map((phase) => {
+  const rows = STEP_PARTS.map((phase) => {
     const { seconds: ofPhase, counts } = phases[phase];
     return [
       phase,

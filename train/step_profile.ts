@@ -1,6 +1,18 @@
-import { type Gpu, type GpuCounts, Profiler, type TimedDispatch } from "../kernels/runtime/mod.ts";
+import {
+  countsBetween,
+  type Gpu,
+  type GpuCounts,
+  Profiler,
+  type TimedDispatch,
+} from "../kernels/runtime/mod.ts";
 import type { AdapterPeaks } from "./adapter_peaks.ts";
-import { PPO_PHASES, type PpoPhase, type PpoRun, type PpoStep, ppoStep } from "./ppo.ts";
+import type { Guard } from "./guard.ts";
+import { PPO_PHASES, type PpoPhase, type PpoRun, ppoStep } from "./ppo.ts";
+
+/** What a step of training consists of: the phases of a PPO step, and the guard's look at it. */
+export const STEP_PARTS = [...PPO_PHASES, "guard"] as const;
+/** One of {@linkcode STEP_PARTS}. */
+export type StepPart = typeof STEP_PARTS[number];
 
 /** What PPO steps cost; times are medians, the rest is of the last step. */
 export interface StepProfile {
@@ -17,7 +29,7 @@ export interface StepProfile {
   /** Most bytes that were allocated on the GPU at a time since it was opened. */
   peakBytes: number;
   /** Seconds of each phase, and what it asked of the GPU. */
-  phases: Record<PpoPhase, { seconds: number; counts: GpuCounts }>;
+  phases: Record<StepPart, { seconds: number; counts: GpuCounts }>;
 }
 
 /** Options of {@linkcode profileSteps}. */
@@ -26,23 +38,27 @@ export interface StepOptions {
   steps: number;
   /** Steps before, in which pipelines are compiled and memory is laid out (default 2). */
   warmUp?: number;
+  /** Looks at every step, which takes its time, and is not heeded (default: none does). */
+  guard?: Guard | undefined;
 }
 
 /** Times whole PPO steps, as fast as they go, on batches from `next`; the policy is trained by them. */
 export async function profileSteps(
   run: PpoRun,
   next: () => readonly string[],
-  { steps, warmUp = 2 }: StepOptions,
+  { steps, warmUp = 2, guard }: StepOptions,
 ): Promise<StepProfile> {
-  const taken: PpoStep[] = [];
+  const taken: TakenStep[] = [];
   for (let step = 0; step < warmUp + steps; step++) {
-    const result = await ppoStep(run, next(), { step, learningRate: run.config.learningRate });
+    const prompts = next();
+    if (step === 0) await guard?.begin(run, prompts, { moved: false });
+    const result = await takeStep(run, prompts, step, guard);
     if (step >= warmUp) taken.push(result);
   }
   const last = taken[taken.length - 1]!;
-  const secondsOf = (part: PpoPhase | "total") => median(taken.map(({ timings }) => timings[part]));
+  const secondsOf = (part: StepPart | "total") => median(taken.map(({ timings }) => timings[part]));
   const phases = Object.fromEntries(
-    PPO_PHASES.map((name) => [name, { seconds: secondsOf(name), counts: last.counts[name] }]),
+    STEP_PARTS.map((name) => [name, { seconds: secondsOf(name), counts: last.counts[name] }]),
   ) as StepProfile["phases"];
   return {
     steps,
@@ -52,6 +68,32 @@ export async function profileSteps(
     generatedPerSecond: last.tokensGenerated / secondsOf("generate"),
     peakBytes: run.policy.gpu.peakBytes,
     phases,
+  };
+}
+
+interface TakenStep {
+  timings: Record<StepPart | "total", number>; // seconds
+  counts: Record<StepPart, GpuCounts>;
+  tokensGenerated: number;
+}
+
+async function takeStep(
+  run: PpoRun,
+  prompts: readonly string[],
+  step: number,
+  guard: Guard | undefined,
+): Promise<TakenStep> {
+  const { gpu } = run.policy;
+  const { learningRate } = run.config;
+  const taken = await ppoStep(run, prompts, { step, learningRate });
+  const { timings, counts, tokensGenerated } = taken;
+  const begun = { at: performance.now(), counts: { ...gpu.counts } };
+  await guard?.inspect(run, taken, step + 1);
+  const seconds = (performance.now() - begun.at) / 1000;
+  return {
+    timings: { ...timings, guard: seconds, total: timings.total + seconds },
+    counts: { ...counts, guard: countsBetween(begun.counts, gpu.counts) },
+    tokensGenerated,
   };
 }
 

@@ -2,7 +2,12 @@ import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/asse
 import type { TimedDispatch } from "../../kernels/runtime/mod.ts";
 import { PPO_PHASES } from "../../train/ppo.ts";
 import { chromeTrace, kernelTable, stepTable } from "../../train/profile_report.ts";
-import { kernelProfiles, profileDispatches, profileSteps } from "../../train/step_profile.ts";
+import {
+  kernelProfiles,
+  profileDispatches,
+  profileSteps,
+  STEP_PARTS,
+} from "../../train/step_profile.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -128,13 +133,14 @@ Deno.test("stepTable() has a line for every phase", () => {
       forward: { seconds: 0.3, counts },
       advantages: { seconds: 0, counts },
       update: { seconds: 1.2, counts },
+      guard: { seconds: 0.01, counts },
     },
   });
   assertMatch(
     lines[0],
     /^one PPO step: 2\.000 s \(median of 3\), 100 response tokens\/s, 500 while/,
   );
-  assertEquals(lines.slice(3).map((line) => line.split(/\s+/)[0]), [...PPO_PHASES]);
+  assertEquals(lines.slice(3).map((line) => line.split(/\s+/)[0]), [...STEP_PARTS]);
   assertMatch(lines[7], /^update +1\.200 +60\.0 % +7 +3 +1 +2 KiB +2 +1 +0$/);
 });
 
@@ -186,6 +192,7 @@ Deno.test("profile prints JSON and writes a trace", () =>
     ]);
     assertEquals([code, stderr], [0, ""]);
     const { adapter, step, kernels } = JSON.parse(stdout);
+    assert(step.phases.guard.seconds > 0, "the guard looks at every step");
     assert(adapter.flopsPerSecond > 0 && adapter.bytesPerSecond > 0, stdout);
     assertEquals(step.steps, 1);
     const calls = kernels.reduce((sum: number, one: { calls: number }) => sum + one.calls, 0);
