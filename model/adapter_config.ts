@@ -31,6 +31,9 @@ const NOTHING = [
   "trainable_token_indices",
 ] as const;
 
+/** What a folder or a model on the Hub can be called: a bound on what ends up in messages, and no control characters. */
+const BASE_NAME = /^\P{Cc}{1,500}$/u;
+
 /** How adapters may have begun; in other ways PEFT changes the weights below them too, each time that it loads them. */
 const BEGINNINGS: readonly unknown[] = [true, false, "gaussian", "eva", "orthogonal"];
 
@@ -58,7 +61,7 @@ export function parseAdapterConfig(json: unknown, source: string): AdapterConfig
   if (!BEGINNINGS.includes(read.json.init_lora_weights ?? true)) {
     throw read.error("init_lora_weights", "true; save the adapters as plain LoRA");
   }
-  if (typeof base !== "string" || base === "") {
+  if (typeof base !== "string" || !BASE_NAME.test(base)) {
     throw read.error("base_model_name_or_path", "the name of a model; correct it");
   }
   if (!Array.isArray(targets) || !targets.every((target) => typeof target === "string")) {

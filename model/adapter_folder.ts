@@ -16,8 +16,8 @@ import { writeSafetensors } from "../weights/safetensors.ts";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, MODEL_FILE } from "../weights/weights.ts";
 import { parseAdapterConfig, toPeftConfig } from "./adapter_config.ts";
 import type { CausalLM } from "./causal_lm.ts";
-import { Adapters } from "./lora.ts";
-import { ParameterLayout, type ParameterValues } from "./params.ts";
+import { Adapters, LoraError } from "./lora.ts";
+import { ParameterLayout, type ParameterSpec, type ParameterValues } from "./params.ts";
 import type { SaveOptions } from "./save.ts";
 import { type CheckpointNames, expectParameters, readParameters, storedTensors } from "./stored.ts";
 
@@ -47,7 +47,11 @@ export async function findBase(
     const { baseModel } = parseAdapterConfig(await readAdapterConfig(base), source);
     const local = !isSnapshot(base);
     if (!local && parseHubName(baseModel) === undefined) throw namesPath(source, baseModel);
-    base = await find(baseModel, { local });
+    try {
+      base = await find(baseModel, { local });
+    } catch (error) {
+      throw error instanceof ModelFolderError ? namedBy(source, error) : error;
+    }
     if (!adapters.includes(resolve(base))) continue;
     throw new ModelFolderError(
       `Cannot load ${path}: its adapters belong to ${base}, which is adapters of the same model; ` +
@@ -64,6 +68,12 @@ function namesPath(path: string, baseModel: string): ModelFolderError {
   return new ModelFolderError(`Cannot use ${path}: ${problem}; ${remedy}`, { path });
 }
 
+/** An error that is the fault of what `adapter_config.json` names. */
+function namedBy(path: string, cause: Error): ModelFolderError {
+  const problem = cause.message.replace(/^C/, "c");
+  return new ModelFolderError(`Cannot use ${path}: ${problem}`, { path, cause });
+}
+
 /**
  * Overwrites the adapters of a model, and its value head if the folder has one, with those of a folder.
  *
@@ -78,15 +88,13 @@ export async function readAdapters(model: CausalLM, path: string): Promise<void>
  * Adds the adapters of a folder to the weights of a model for good, and overwrites its value head if the folder has
  * one.
  *
- * @throws {LoraError} If the model has no layers of these names.
- * @throws {ModelFolderError} If the adapters do not fit the model.
+ * @throws {ModelFolderError} If the adapters do not fit the model, which may have no layers of these names.
  * @throws {ModelConfigError} If the adapters have an option that is not implemented.
  */
 export async function mergeAdapters(model: CausalLM, path: string): Promise<void> {
   using folder = await openAdapterFolder(path);
   const { gpu, values: weights, parameters } = model;
-  const config = parseAdapterConfig(folder.config, join(path, ADAPTER_CONFIG));
-  const adapters = new Adapters(config, weights.layout.specs);
+  const adapters = adaptersOf(weights.layout.specs, folder);
   expectParameters(folder, {
     layers: adapters.layers.length,
     parameters: () => adapters.parameters,
@@ -107,6 +115,17 @@ export async function mergeAdapters(model: CausalLM, path: string): Promise<void
     pass.submit();
   } finally {
     values.free(gpu);
+  }
+}
+
+/** The adapters that a folder describes, of a model with these parameters. */
+function adaptersOf(specs: readonly ParameterSpec[], { path, config }: ModelFolder): Adapters {
+  const source = join(path, ADAPTER_CONFIG);
+  const options = parseAdapterConfig(config, source);
+  try {
+    return new Adapters(options, specs);
+  } catch (error) {
+    throw error instanceof LoraError ? namedBy(source, error) : error;
   }
 }
 

@@ -7,6 +7,7 @@
 
 import { matmul } from "../kernels/matmul.ts";
 import type { Gpu, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { showJson } from "../weights/json.ts";
 import { gradsOf, type LayerContext } from "./layers.ts";
 import { linearParameters, type NamedTensors, type ParameterSpec } from "./params.ts";
 
@@ -195,9 +196,7 @@ function targeted(
     if (layers.some((layer) => isNamed(layer, target))) continue;
     const names = new Set(layers.map(({ name }) => name.replace(/^.*\./, "")));
     throw new LoraError(
-      `Cannot adapt ${
-        JSON.stringify(target)
-      }: no linear layer of attention or MLP has this name; ` +
+      `Cannot adapt ${showJson(target)}: no linear layer of attention or MLP has this name; ` +
         `use some of ${[...names].join(", ")}`,
     );
   }

@@ -92,6 +92,7 @@ async function kindOf(path: string): Promise<"folder" | "file" | "nothing"> {
   } catch (error) {
     const { NotFound, NotADirectory } = Deno.errors;
     if (error instanceof NotFound || error instanceof NotADirectory) return "nothing";
+    if ((error as { code?: string }).code === "ENAMETOOLONG") return "nothing";
     throw error;
   }
 }

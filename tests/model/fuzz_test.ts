@@ -4,13 +4,16 @@
  */
 
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { parseAdapterConfig, toPeftConfig } from "../../model/adapter_config.ts";
 import { parseCausalLMConfig } from "../../model/causal_lm_config.ts";
+import { ChatTemplate, ChatTemplateError } from "../../model/chat_template.ts";
 import { parseSequenceClassifierConfig } from "../../model/classifier_config.ts";
 import { ModelConfigError } from "../../model/config_json.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { loadTokenizer, readTokenizer, TokenizerError } from "../../model/tokenizer.ts";
 import { Rng } from "../../train/rng.ts";
 import { ModelFolderError, SafetensorsError } from "../../weights/errors.ts";
+import { HubError } from "../../weights/hub_errors.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { copyGpt2, GPT2, GPT_NEO } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -19,7 +22,14 @@ import { mutateBytes, mutateJson } from "../helpers/mutate.ts";
 const DISTILBERT = GPT2.replace(/gpt2$/, "distilbert");
 
 /** What broken files of a model may throw. */
-const TYPED = [ModelConfigError, ModelFolderError, SafetensorsError, TokenizerError];
+const TYPED = [
+  ChatTemplateError,
+  HubError,
+  ModelConfigError,
+  ModelFolderError,
+  SafetensorsError,
+  TokenizerError,
+];
 
 /** Fails unless the error is typed and its message a short sentence that says what to do. */
 function expectTyped(error: unknown, says: string): void {
@@ -55,6 +65,45 @@ for (
     assert(refused > 200, `${refused} refused`);
   });
 }
+
+/** As PEFT writes it. */
+const ADAPTER_CONFIG = JSON.stringify(
+  toPeftConfig({ rank: 2, alpha: 4, targets: ["c_attn", "c_fc"], baseModel: GPT2 }, {
+    fanInFanOut: true,
+  }),
+);
+
+Deno.test("the configuration of adapters is read or refused, whatever it says", () => {
+  const rng = new Rng(1, "adapters");
+  let refused = 0;
+  for (let i = 0; i < 3000; i++) {
+    try {
+      parseAdapterConfig(JSON.parse(mutateJson(ADAPTER_CONFIG, rng)), "adapter_config.json");
+    } catch (error) {
+      expectTyped(error, "adapter_config.json");
+      refused++;
+    }
+  }
+  assert(refused > 1000, `${refused} refused`);
+});
+
+Deno.test("a chat template renders or is refused, whatever it says", () => {
+  const source = "{%- set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}" +
+    "{{ '<|' + m['role'] + '|>' }}{% if m.content is defined %}{{ m.content | trim }}{% endif %}" +
+    "{% endfor %}{% for i in range(3) %}{{ eos_token }}{% endfor %}";
+  const tokens = { named: { eos_token: "<|endoftext|>" }, special: ["<|endoftext|>"] };
+  const rng = new Rng(5, "template");
+  for (let i = 0; i < 2000; i++) {
+    const changed = mutateBytes(new TextEncoder().encode(source), rng);
+    try {
+      const template = new ChatTemplate(new TextDecoder().decode(changed), tokens);
+      template.render([{ role: "user", content: "How was it?" }]);
+    } catch (error) {
+      if (!(error instanceof ChatTemplateError)) throw error;
+      assert(error.message.length < 1000);
+    }
+  }
+});
 
 /** Uses a tokenizer as a program would; what it does with text may be anything but a crash. */
 function useTokenizer(json: string | Uint8Array<ArrayBuffer>, config?: string): void {
@@ -136,6 +185,39 @@ Deno.test("loadCausalLM() loads or refuses a folder, whatever its files say, and
         gpu.peakBytes = 0;
         try {
           using _model = await loadCausalLM(gpu, folder);
+        } catch (error) {
+          expectTyped(error, folder);
+        }
+        assertEquals(gpu.liveBytes, 0);
+        assert(gpu.peakBytes < 2_000_000, `${gpu.peakBytes} bytes for a model of 450,240`);
+        await Deno.writeFile(`${folder}/${name}`, bytes);
+      }
+    })
+  ));
+
+Deno.test("loadCausalLM() loads or refuses adapters, whatever their files say, and takes no memory for claims", () =>
+  withGpu((gpu) =>
+    withFolder(async (folder) => {
+      const lora = { rank: 2, alpha: 4, targets: ["c_attn", "c_fc"], uniform: () => 0.5 };
+      {
+        using model = await loadCausalLM(gpu, GPT2, { lora, valueHead: true });
+        await model.savePretrained(folder);
+      }
+      const hub = { offline: true, cacheDir: `${folder}/cache` }; // many a name may be one on the Hub
+      const rng = new Rng(6, "adapters");
+      for (let i = 0; i < 200; i++) {
+        const name = i % 2 === 0 ? "adapter_config.json" : "adapter_model.safetensors";
+        const bytes = await Deno.readFile(`${folder}/${name}`);
+        const changed = i % 4 === 0
+          ? new TextEncoder().encode(mutateJson(new TextDecoder().decode(bytes), rng))
+          : Uint8Array.from([
+            ...mutateBytes(bytes.subarray(0, 1500), rng),
+            ...bytes.subarray(1500),
+          ]);
+        await Deno.writeFile(`${folder}/${name}`, changed);
+        gpu.peakBytes = 0;
+        try {
+          using _model = await loadCausalLM(gpu, folder, { hub });
         } catch (error) {
           expectTyped(error, folder);
         }
