@@ -6,7 +6,7 @@
  * @module
  */
 import { join } from "node:path";
-import { wholeNumber } from "./flag_values.ts";
+import { PORTS, wholeNumber } from "./flag_values.ts";
 import { LiveServer } from "./live_server.ts";
 import { programCommand, reportError } from "./program.ts";
 import { RunFolderError } from "./run_folder.ts";
@@ -22,7 +22,7 @@ export const command = programCommand(
   "Show a training run as a live page on this machine.",
 )
   .argument("[run]", "run folder (default: the newest in runs/)")
-  .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", wholeNumber(0), 0)
+  .option("--port <number>", "port on 127.0.0.1; 0 takes a free one", wholeNumber(0, PORTS), 0)
   .addHelpText("after", "\nExample:\n  deno task dashboard runs/a --port 8080");
 
 if (import.meta.main) await reportError(main);

@@ -1,11 +1,15 @@
 import { InvalidArgumentError } from "commander";
 
-/** Parser of a flag's value: a whole number of `min` or more. */
-export function wholeNumber(min: number): (text: string) => number {
+/** The highest port of TCP. */
+export const PORTS = 65_535;
+
+/** Parser of a flag's value: a whole number of `min` or more, up to `max`. */
+export function wholeNumber(min: number, max = Infinity): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !Number.isSafeInteger(value) || value < min) {
-      throw new InvalidArgumentError(`It must be a whole number of ${min} or more.`);
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < min || value > max) {
+      const range = max === Infinity ? `of ${min} or more` : `from ${min} to ${max}`;
+      throw new InvalidArgumentError(`It must be a whole number ${range}.`);
     }
     return value;
   };

@@ -14,7 +14,7 @@ import type { TrainConfig } from "./config.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import type { Evaluation } from "./evaluate.ts";
-import { wholeNumber } from "./flag_values.ts";
+import { PORTS, wholeNumber } from "./flag_values.ts";
 import { LivePage } from "./live_page.ts";
 import { expectFit } from "./memory_check.ts";
 import { planInputs } from "./memory_inputs.ts";
@@ -22,6 +22,7 @@ import { csvLogger, tensorBoard } from "./loggers.ts";
 import { findModel } from "./model_source.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import {
+  addExamples,
   addOutputFlags,
   output,
   programCommand,
@@ -46,14 +47,26 @@ import { translateTrl } from "./trl_config.ts";
 export const command = addSettings(
   addOutputFlags(
     programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
+      .optionsGroup("Run:")
       .option(
         "--config <file>",
         "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
       )
       .option("--resume <dir>", "go on with a run, after its newest checkpoint or the one given")
-      .option("--dashboard [port]", "show the run on a live page that steers it", wholeNumber(0)),
+      .option(
+        "--dashboard [port]",
+        "show the run on a live page that steers it",
+        wholeNumber(0, PORTS),
+      ),
   ),
-).addHelpText("after", "\nExample:\n  deno task train --steps 20 --kl-target 0.02 --seed 3");
+);
+addExamples(command, [
+  "train",
+  "train --steps 20 --kl-target 0.02 --seed 3 --out runs/a",
+  "train --resume runs/a --steps 200 --dashboard",
+  "train --model gpt2 --prompts prompts.txt --reward my_reward.ts",
+  "train --config run.toml --json > events.jsonl",
+]);
 
 if (import.meta.main) await reportError(main);
 

@@ -9,7 +9,6 @@
  * @module
  */
 // deno-lint-ignore-file no-console
-import { parseArgs } from "node:util";
 import { matmul } from "../../kernels/matmul.ts";
 import { Gpu } from "../../kernels/runtime/mod.ts";
 import type { CausalLM } from "../../model/causal_lm.ts";
@@ -22,6 +21,7 @@ import {
   profileSteps,
 } from "../../train/step_profile.ts";
 import { randomRun, type Workload } from "../helpers/random_run.ts";
+import { command } from "./workload_flags.ts";
 import workloads from "./workloads.json" with { type: "json" };
 
 const WORKLOADS: Readonly<Record<string, Workload>> = workloads;
@@ -29,17 +29,13 @@ const WORKLOADS: Readonly<Record<string, Workload>> = workloads;
 /** Of the product that says how busy the machine is. */
 const [ROWS, DEPTH] = [512, 768];
 
-const { values: options, positionals: names } = parseArgs({
-  allowPositionals: true,
-  options: { steps: { type: "string", default: "3" }, json: { type: "boolean", default: false } },
-});
+const options = command.parse(Deno.args, { from: "user" }).opts();
+const [names] = command.processedArgs;
 const say = (line: string) => options.json || console.log(line);
 
 using gpu = await Gpu.open({ timestamps: true });
-for (const name of names.length > 0 ? names : ["small", "gpt2"]) {
-  const workload = WORKLOADS[name];
-  if (!workload) throw new RangeError(`Cannot run ${name}: there are ${Object.keys(WORKLOADS)}`);
-  const result = await bench(name, workload, Number(options.steps));
+for (const name of names) {
+  const result = await bench(name, WORKLOADS[name]!, options.steps);
   if (options.json) console.log(JSON.stringify(result));
 }
 
