@@ -1,5 +1,6 @@
 import type { AdapterLimits } from "./dry_gpu.ts";
 import { GpuUnavailableError } from "./errors.ts";
+import { mapsAtOnce } from "./mapping.ts";
 
 /** What to ask of an adapter. */
 export interface AdapterOptions {
@@ -25,6 +26,8 @@ export interface OpenedDevice {
   subgroupSize: number;
   /** Most bytes that one binding may cover. */
   bindingBytes: number;
+  /** Whether what is read is there without a wait; see mapping.ts. */
+  mapsAtOnce: boolean;
 }
 
 /**
@@ -68,6 +71,7 @@ export async function openDevice(options: AdapterOptions): Promise<OpenedDevice>
     software: info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(description),
     subgroupSize,
     bindingBytes: Math.min(options.bindingBytes ?? Infinity, limits.maxStorageBufferBindingSize),
+    mapsAtOnce: !options.webgpu && await mapsAtOnce(device),
   };
 }
 

@@ -61,6 +61,7 @@ function dryDevice(limits: object): object {
     createBuffer: ({ size }: { size: number }) => ({
       mapAsync: () => Promise.resolve(),
       getMappedRange: () => new ArrayBuffer(size), // only what is read has one
+      unmap() {},
       destroy() {},
     }),
     destroy() {},

@@ -1,6 +1,7 @@
 import { type AdapterOptions, openDevice, type OpenedDevice } from "./adapter.ts";
 import { DeviceLostError, GpuError, GpuMemoryError, ShapeError } from "./errors.ts";
 import { type GpuCounts, noCounts } from "./counts.ts";
+import { mapped, stagingBuffer } from "./mapping.ts";
 import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
@@ -33,7 +34,6 @@ export interface GpuWatcher {
 const WATCHED_PASSES = 64;
 
 const BUFFER_USAGE = 0x80 | 0x08 | 0x04; // STORAGE | COPY_DST | COPY_SRC
-const STAGING_USAGE = 0x01 | 0x08; // MAP_READ | COPY_DST
 
 /**
  * An adapter's device with everything that belongs to it: memory, pipelines, the first error.
@@ -78,6 +78,7 @@ export class Gpu implements Disposable {
   #unfinished: SubmittedPass[] = [];
   #firstError: Error | undefined;
   #closed = false;
+  readonly #mapsAtOnce: boolean;
 
   private constructor(opened: OpenedDevice, options: GpuOptions) {
     const { device } = opened;
@@ -86,6 +87,7 @@ export class Gpu implements Disposable {
     this.software = opened.software;
     this.subgroupSize = opened.subgroupSize;
     this.bindingBytes = opened.bindingBytes;
+    this.#mapsAtOnce = opened.mapsAtOnce;
     this.byteBudget = options.byteBudget ?? Infinity;
     this.watcher = options.watcher;
     this.pipelines = new PipelineCache(this);
@@ -229,24 +231,20 @@ export class Gpu implements Disposable {
     return data as HostArray<D>;
   }
 
-  /** Copies several tensors to the host with a single wait; each wait costs about 12 ms in Deno. */
+  /** Copies several tensors to the host with a single wait. */
   async readAll(tensors: readonly Tensor<Dtype>[]): Promise<(Float32Array | Uint32Array)[]> {
     this.check();
     const bytes = tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
-    const staging = this.device.createBuffer({ label: "read", size: bytes, usage: STAGING_USAGE });
-    const encoder = this.device.createCommandEncoder({ label: "read" });
     this.counts.submits++;
     this.counts.reads++;
     this.counts.readBytes += bytes;
-    let at = 0;
-    for (const tensor of tensors) {
-      encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, at, tensor.bytes);
-      at += tensor.bytes;
-    }
+    let staging: GPUBuffer;
+    let range: ArrayBuffer;
     this.watcher?.waitBegins(this.#unfinished);
-    this.device.queue.submit([encoder.finish()]);
     try {
-      await staging.mapAsync(1);
+      staging = stagingBuffer(this.device, bytes);
+      this.#submitCopies(tensors, staging);
+      range = await mapped(staging, this.#mapsAtOnce);
     } catch (cause) {
       await new Promise((resolve) => setTimeout(resolve)); // the reason arrives as an event
       this.check();
@@ -256,16 +254,26 @@ export class Gpu implements Disposable {
       this.#unfinished = [];
     }
     this.check();
-    const mapped = staging.getMappedRange();
-    at = 0;
+    let at = 0;
     const copies = tensors.map((tensor) => {
       const host = tensor.dtype === "f32" ? Float32Array : Uint32Array;
-      const data = new host(mapped.slice(at, at + tensor.bytes));
+      const data = new host(range.slice(at, at + tensor.bytes));
       at += tensor.bytes;
       return tensor.contiguous ? data : packRows(data, tensor);
     });
     staging.destroy();
     return copies;
+  }
+
+  /** Copies tensors to a staging buffer, one after the other. */
+  #submitCopies(tensors: readonly Tensor<Dtype>[], staging: GPUBuffer): void {
+    const encoder = this.device.createCommandEncoder({ label: "read" });
+    let at = 0;
+    for (const tensor of tensors) {
+      encoder.copyBufferToBuffer(tensor.storage.buffer, tensor.offset, staging, at, tensor.bytes);
+      at += tensor.bytes;
+    }
+    this.device.queue.submit([encoder.finish()]);
   }
 
   /**

@@ -7,8 +7,8 @@ const GROUP_BYTES = 2 ** 25;
 /**
  * A reader for each tensor, for writing many of them to a file: called one after the other, in order and once.
  *
- * Tensors that follow each other are copied together, up to 32 MiB, since each wait for the GPU costs about
- * 12 ms in Deno; no more than that, or one larger tensor, is on the host at a time.
+ * Tensors that follow each other are copied together, up to 32 MiB, since each read waits for the GPU; no more
+ * than that, or one larger tensor, is on the host at a time.
  */
 export function readInTurn<D extends Dtype>(
   gpu: Gpu,

@@ -13,6 +13,7 @@ import {
   type SubmittedPass,
   type Tensor,
 } from "../../kernels/runtime/mod.ts";
+import { mapped, mapsAtOnce, stagingBuffer } from "../../kernels/runtime/mapping.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 /** Writes a number from its uniform: every number is a uniform and a bind group of its own. */
@@ -161,3 +162,58 @@ Deno.test("a watcher hears what the host waits for", async () => {
     "done",
   ]);
 });
+
+Deno.test("mapsAtOnce() holds in Deno, and reads see what was written last", () =>
+  withGpu(async (gpu) => {
+    assertEquals(
+      await mapsAtOnce(gpu.device),
+      true,
+      "Deno waits for the GPU within mapAsync no more",
+    );
+    const x = gpu.tensor([0]);
+    for (let i = 1; i <= 100; i++) {
+      gpu.write(x, [i]);
+      assertEquals(await gpu.read(x), Float32Array.of(i));
+    }
+    gpu.free(x);
+  }));
+
+Deno.test("mapsAtOnce() is false, and mapped() waits, where a mapping takes its time", () =>
+  withGpu(async ({ device }) => {
+    /** A device whose buffers can be read only once their promise has resolved, as WebGPU says. */
+    const patient = {
+      queue: device.queue,
+      createCommandEncoder: () => device.createCommandEncoder(),
+      createBuffer: (descriptor: GPUBufferDescriptor) => {
+        const buffer = device.createBuffer(descriptor);
+        let isMapped = false;
+        const { mapAsync, getMappedRange } = buffer;
+        buffer.mapAsync = async (mode) => {
+          await mapAsync.call(buffer, mode);
+          isMapped = true;
+        };
+        buffer.getMappedRange = () => {
+          if (!isMapped) throw new DOMException("not mapped", "OperationError");
+          return getMappedRange.call(buffer);
+        };
+        return buffer;
+      },
+    } as unknown as GPUDevice;
+    assertEquals(await mapsAtOnce(patient), false);
+    for (const atOnce of [false, true]) {
+      const staging = stagingBuffer(patient, 16);
+      assertEquals((await mapped(staging, atOnce)).byteLength, 16);
+      staging.destroy();
+    }
+  }));
+
+Deno.test("timers have their turn between reads", () =>
+  withGpu(async (gpu) => {
+    const x = gpu.tensor([0]);
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 1);
+    for (let i = 0; i < 100; i++) await gpu.read(x);
+    clearInterval(timer);
+    assertEquals(ticks > 3, true, `${ticks} ticks`);
+    gpu.free(x);
+  }));
