@@ -229,14 +229,37 @@ export interface Setting {
   /** What values it takes: "a number above 0". */
   readonly allowed: string;
   readonly kind: SettingKind;
+  /** Under which `--help` has it. */
+  readonly group: string;
   readonly schema: z.ZodType;
 }
+
+/** The groups of `--help`, by the setting that each begins with; one may go on after others. */
+const GROUPS: Partial<Record<string, string>> = {
+  model: "Model",
+  reward: "Reward",
+  prompts: "Data",
+  out: "Run",
+  batchSize: "PPO",
+  memoryBudget: "Memory",
+  learningRate: "Optimisation",
+  freezeLayers: "Memory",
+  loraRank: "LoRA",
+  klCoef: "KL",
+  clipRange: "PPO",
+  maxLength: "Generation",
+  guard: "Guard",
+  saveEvery: "Checkpoints",
+  sampleEvery: "Output",
+  gpuTimeout: "Run",
+  json: "Output",
+} satisfies Partial<Record<SettingName, string>>;
 
 /** What environment variables for settings begin with. */
 export const VARIABLE_PREFIX = "KL_GUARD_";
 
 /** Every setting, in the order of `--help`. */
-export const SETTINGS: readonly Setting[] = Object.entries(SHAPE).map(([name, schema]) => {
+export const SETTINGS: readonly Setting[] = Object.entries(SHAPE).map(([name, schema], index) => {
   const inner = schema instanceof z.ZodOptional ? schema.unwrap() : schema;
   const { description, allowed, kind } = inner.meta() as Record<string, string>;
   return {
@@ -246,6 +269,7 @@ export const SETTINGS: readonly Setting[] = Object.entries(SHAPE).map(([name, sc
     doc: description!,
     allowed: allowed!,
     kind: kind as SettingKind,
+    group: Object.keys(SHAPE).slice(0, index + 1).map((name) => GROUPS[name]).findLast(Boolean)!,
     schema,
   };
 });

@@ -18,7 +18,14 @@ import { wholeNumber } from "./flag_values.ts";
 import { configuredJudge, configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
-import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
+import {
+  addExamples,
+  addOutputFlags,
+  output,
+  programCommand,
+  programHub,
+  reportError,
+} from "./program.ts";
 import { HELD_OUT_PROMPTS } from "./prompts.ts";
 import { withEvaluationBar } from "./run_display.ts";
 import { latestCheckpoint } from "./run_folder.ts";
@@ -46,12 +53,13 @@ const SAMPLING: readonly SettingName[] = [
 const FLAGS: readonly SettingName[] = ["prompts", "template", "specialTokens", ...SAMPLING, "json"];
 
 /** Its flags. */
-export const command = addSettings(
-  addOutputFlags(
+export const command = addOutputFlags(
+  addSettings(
     programCommand(
       "eval",
       "Compare a policy with a reference on prompts: reward, KL, diversity, texts.",
     )
+      .optionsGroup("Model:")
       .option(
         "--model <model>",
         "model folder, run folder (its newest checkpoint), or model on the Hub (default: embedded)",
@@ -66,9 +74,13 @@ export const command = addSettings(
           `(default: ${embeddedDefaults.evalResponses}, with --model ${classicalDefaults.evalResponses})`,
         wholeNumber(1),
       ),
+    SETTINGS.filter(({ name }) => FLAGS.includes(name)),
   ),
-  SETTINGS.filter(({ name }) => FLAGS.includes(name)),
-).addHelpText("after", "\nExample:\n  deno task eval --model runs/a --responses 48");
+);
+addExamples(command, [
+  "eval --model runs/a --responses 48",
+  "eval --model gpt2-medium --compare gpt2 --prompts prompts.txt --temperature 0.7",
+]);
 
 if (import.meta.main) await reportError(main);
 

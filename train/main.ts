@@ -44,8 +44,8 @@ import { steering } from "./steering.ts";
 import { translateTrl } from "./trl_config.ts";
 
 /** Its flags. */
-export const command = addSettings(
-  addOutputFlags(
+export const command = addOutputFlags(
+  addSettings(
     programCommand("train", "Train a GPT-2 with PPO against a reward, near its reference.")
       .optionsGroup("Run:")
       .option(

@@ -10,7 +10,14 @@ import { resolveConfig } from "./config_resolve.ts";
 import { adviceOf, checkMemory, showLimits } from "./memory_check.ts";
 import { planInputs } from "./memory_inputs.ts";
 import type { MemoryPlan } from "./plan.ts";
-import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
+import {
+  addExamples,
+  output,
+  programCommand,
+  programHub,
+  reportError,
+  settingVariables,
+} from "./program.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "./prompts.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -26,11 +33,8 @@ export const command = addSettings(
     "--config <file>",
     "settings from a TOML, YAML or JSON file, or a PPOConfig of TRL; flags override it",
   ),
-).addHelpText(
-  "after",
-  "\nThe exit status is 1 where the run would not fit.\n" +
-    "Example:\n  deno task plan --model gpt2-medium --batch-size 8 --memory-budget 8GiB",
-);
+).addHelpText("after", "\nThe exit status is 1 where the run would not fit.");
+addExamples(command, ["plan --model gpt2-medium --batch-size 8 --memory-budget 8GiB"]);
 
 if (import.meta.main) await reportError(main);
 

@@ -78,13 +78,22 @@ export function programHub(screen: Screen = terminalScreen()): HubOptions {
 
 /** A command whose errors are one line on stderr and exit status 1. */
 export function programCommand(name: string, description: string): Command {
-  return new Command(name)
+  return new Command(`deno task ${name}`)
     .description(description)
     .allowExcessArguments(false)
     .showSuggestionAfterError()
     .configureOutput({
       outputError: (text, write) => write(text.trim().replaceAll(/\s*\n\s*/g, " ") + "\n"),
     });
+}
+
+/** Adds examples to the end of a program's help. */
+export function addExamples<C extends { addHelpText(position: "after", text: string): C }>(
+  command: C,
+  examples: readonly string[],
+): C {
+  const lines = examples.map((example) => `  deno task ${example}`);
+  return command.addHelpText("after", ["\nExamples:", ...lines].join("\n"));
 }
 
 /** Names of errors that the language and its libraries throw where a program is wrong, not its input. */

@@ -9,7 +9,14 @@ import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
 import { holdOut, withoutTextsOf } from "./held_out.ts";
 import { findSource } from "./model_source.ts";
-import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
+import {
+  addExamples,
+  addOutputFlags,
+  output,
+  programCommand,
+  programHub,
+  reportError,
+} from "./program.ts";
 import {
   balanceLabels,
   encodeRecords,
@@ -34,41 +41,44 @@ export const command = addOutputFlags(
     "reward",
     "Train a reward: a classifier from lines of {text, label}, or a scorer from lines of " +
       "{prompt, chosen, rejected}. The model that is best on held-out data is kept.",
-  ),
-  { json: true },
-)
-  .requiredOption("--data <file>", "training data, JSON lines")
-  .requiredOption(
-    "--model <model|init:model>",
-    "DistilBERT or GPT-2, a folder or on the Hub; init: takes its config and tokenizer only",
   )
-  .requiredOption("--out <dir>", "folder for the trained model")
-  .option("--val <file>", "held-out data; without it a tenth of the training data")
-  .option("--weak <file:weight>", "noisier data to add, and the weight of its loss", weakFile)
-  .option("--weak-epochs <number>", "first epochs, which have it; else all", wholeNumber(1))
-  .option("--labels <names>", "the labels 0, 1 and so on, with commas; else the model's", names)
-  .option("--share <source:share...>", "part of a source in an epoch, drawn anew", sourceShares)
-  .option("--balance", "weigh labels so that each counts alike")
-  .option("--epochs <number>", "passes over the training data", wholeNumber(1), 4)
-  .option("--batch-size <examples>", "examples in an optimizer step", wholeNumber(1), 64)
-  .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
-  .option("--learning-rate <rate>", "highest rate; 5e-4 from init:, else 5e-5", positive)
-  .option("--warmup <share>", "share of the steps, before the line to 0", share, 0.06)
-  .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.01)
-  .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
-  .option("--word-dropout <share>", "words hidden in training, of a WordPiece model", share, 0)
-  .option("--crop <share>", "long texts cut at both ends in training, likewise", share, 0)
-  .option("--label-smoothing <share>", "share of a label's weight that all labels get", share, 0)
-  .option("--centring <weight>", "of pairs: keep the scores around 0", nonNegative, 0)
-  .option("--eval-every <steps>", "steps between evaluations, beside epochs", wholeNumber(1))
-  .option("--patience <number>", "evaluations without a rise before the end", wholeNumber(1), 3)
-  .option("--keep-last", "train to the end and keep the last model, not the best")
-  .option("--seed <number>", "seed of parameters, order and held-out data", wholeNumber(0), 1)
-  .addHelpText(
-    "after",
-    "\nExample:\n  deno task reward --data reviews.jsonl --model init:weights/review-distilbert " +
-      "--out runs/reward",
-  );
+    .optionsGroup("Model and data:")
+    .requiredOption("--data <file>", "training data, JSON lines")
+    .requiredOption(
+      "--model <model|init:model>",
+      "DistilBERT or GPT-2, a folder or on the Hub; init: takes its config and tokenizer only",
+    )
+    .requiredOption("--out <dir>", "folder for the trained model")
+    .option("--val <file>", "held-out data; without it a tenth of the training data")
+    .option("--weak <file:weight>", "noisier data to add, and the weight of its loss", weakFile)
+    .option("--weak-epochs <number>", "first epochs, which have it; else all", wholeNumber(1))
+    .option("--labels <names>", "the labels 0, 1 and so on, with commas; else the model's", names)
+    .option("--share <source:share...>", "part of a source in an epoch, drawn anew", sourceShares)
+    .option("--balance", "weigh labels so that each counts alike")
+    .optionsGroup("Optimisation:")
+    .option("--epochs <number>", "passes over the training data", wholeNumber(1), 4)
+    .option("--batch-size <examples>", "examples in an optimizer step", wholeNumber(1), 64)
+    .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
+    .option("--learning-rate <rate>", "highest rate; 5e-4 from init:, else 5e-5", positive)
+    .option("--warmup <share>", "share of the steps, before the line to 0", share, 0.06)
+    .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.01)
+    .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
+    .option("--seed <number>", "seed of parameters, order and held-out data", wholeNumber(0), 1)
+    .optionsGroup("Regularisation:")
+    .option("--word-dropout <share>", "words hidden in training, of a WordPiece model", share, 0)
+    .option("--crop <share>", "long texts cut at both ends in training, likewise", share, 0)
+    .option("--label-smoothing <share>", "share of a label's weight that all labels get", share, 0)
+    .option("--centring <weight>", "of pairs: keep the scores around 0", nonNegative, 0)
+    .optionsGroup("Evaluation:")
+    .option("--eval-every <steps>", "steps between evaluations, beside epochs", wholeNumber(1))
+    .option("--patience <number>", "evaluations without a rise before the end", wholeNumber(1), 3)
+    .option("--keep-last", "train to the end and keep the last model, not the best"),
+  { json: true },
+);
+addExamples(command, [
+  "reward --data reviews.jsonl --model init:weights/review-distilbert --out runs/reward",
+  "reward --data pairs.jsonl --model gpt2 --out runs/reward --batch-size 8",
+]);
 
 if (import.meta.main) {
   await reportError(() => main(command.parse(Deno.args, { from: "user" }).opts()));

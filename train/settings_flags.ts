@@ -18,12 +18,13 @@ export function addSettings<Flags extends OptionValues>(
   settings: readonly Setting[] = SETTINGS,
 ): Command<[], Flags & Record<string, unknown>> {
   for (const setting of settings) {
-    const { flag, kind } = setting;
+    const { flag, kind, group } = setting;
+    const heading = `${group}:`;
     if (kind === "boolean") {
-      command.addOption(new Option(`--${flag}`, helpOf(setting)));
+      command.addOption(new Option(`--${flag}`, helpOf(setting)).helpGroup(heading));
       command.addOption(new Option(`--no-${flag}`).hideHelp());
     } else {
-      const option = new Option(`--${flag} <${kind}>`, helpOf(setting));
+      const option = new Option(`--${flag} <${kind}>`, helpOf(setting)).helpGroup(heading);
       command.addOption(kind === "number" ? option.argParser(numberOf) : option);
     }
   }
@@ -38,7 +39,9 @@ function helpOf({ name, flag, doc, allowed, kind }: Setting): string {
   if (embedded === true) {
     remarks.push(`default; --no-${flag} turns it off`);
   } else if (embedded !== undefined && embedded !== "" && embedded !== false) {
-    const other = classical === undefined ? " without --model" : `, with --model ${classical}`;
+    const other = classical === undefined
+      ? " without --model"
+      : `, with --model ${classical === "" ? "none" : classical}`;
     remarks.push(`default ${embedded}` + (classical === embedded ? "" : other));
   }
   return remarks.length === 0 ? doc : `${doc} (${remarks.join("; ")})`;

@@ -15,7 +15,14 @@ import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
 import { findModel, NEW } from "./model_source.ts";
 import { loraOptions } from "./open_run.ts";
-import { addOutputFlags, output, programCommand, programHub, reportError } from "./program.ts";
+import {
+  addExamples,
+  addOutputFlags,
+  output,
+  programCommand,
+  programHub,
+  reportError,
+} from "./program.ts";
 import type { SftValidation } from "./program_events.ts";
 import { Rng } from "./rng.ts";
 import { learningRateAt } from "./schedule.ts";
@@ -35,35 +42,39 @@ export const command = addOutputFlags(
   programCommand(
     "sft",
     "Train a GPT-2 by next-token cross-entropy on a text file of one document a line.",
-  ),
-  { json: true },
-)
-  .requiredOption(
-    "--model <model|init:model>",
-    "model or run folder, or model on the Hub; init: takes its config and tokenizer only",
   )
-  .requiredOption("--data <file>", "training text")
-  .option("--val <file>", "validation text")
-  .requiredOption("--out <dir>", "folder for the trained model")
-  .option("--epochs <number>", "passes over the training text", positive, 1)
-  .option("--steps <number>", "optimizer steps; overrides --epochs", wholeNumber(1))
-  .option("--batch-size <rows>", "rows in an optimizer step", wholeNumber(1), 16)
-  .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
-  .option("--length <tokens>", "tokens in a row", wholeNumber(1), 96)
-  .option("--learning-rate <rate>", "highest learning rate", positive, 1e-3)
-  .option("--warmup-steps <steps>", "linear warm-up, before the cosine to 0", wholeNumber(0), 100)
-  .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.1)
-  .option("--beta2 <decay>", "decay of Adam's second moment", share, 0.99)
-  .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
-  .option("--lora-rank <rank>", "rank of adapters to train in place of all", wholeNumber(0), 0)
-  .option("--lora-alpha <number>", "they are scaled by this over their rank", positive, 16)
-  .option("--lora-targets <layers>", "layers that get one, by commas (default: all that can)")
-  .option("--eval-every <steps>", "steps between validations and saves", wholeNumber(1), 500)
-  .option("--seed <number>", "seed of parameters and order", wholeNumber(0), 1)
-  .addHelpText(
-    "after",
-    "\nExample:\n  deno task sft --model init:weights/review-gpt2 --data train.txt --val val.txt --out runs/lm",
-  );
+    .optionsGroup("Model and data:")
+    .requiredOption(
+      "--model <model|init:model>",
+      "model or run folder, or model on the Hub; init: takes its config and tokenizer only",
+    )
+    .requiredOption("--data <file>", "training text")
+    .option("--val <file>", "validation text")
+    .requiredOption("--out <dir>", "folder for the trained model")
+    .optionsGroup("Optimisation:")
+    .option("--epochs <number>", "passes over the training text", positive, 1)
+    .option("--steps <number>", "optimizer steps; overrides --epochs", wholeNumber(1))
+    .option("--batch-size <rows>", "rows in an optimizer step", wholeNumber(1), 16)
+    .option("--gradient-accumulation <parts>", "parts of a batch, one at a time", wholeNumber(1), 1)
+    .option("--length <tokens>", "tokens in a row", wholeNumber(1), 96)
+    .option("--learning-rate <rate>", "highest learning rate", positive, 1e-3)
+    .option("--warmup-steps <steps>", "linear warm-up, before the cosine to 0", wholeNumber(0), 100)
+    .option("--weight-decay <rate>", "decay of matrices and embeddings", nonNegative, 0.1)
+    .option("--beta2 <decay>", "decay of Adam's second moment", share, 0.99)
+    .option("--max-grad-norm <norm>", "clip the gradient to this norm", positive, 1)
+    .option("--seed <number>", "seed of parameters and order", wholeNumber(0), 1)
+    .optionsGroup("LoRA:")
+    .option("--lora-rank <rank>", "rank of adapters to train in place of all", wholeNumber(0), 0)
+    .option("--lora-alpha <number>", "they are scaled by this over their rank", positive, 16)
+    .option("--lora-targets <layers>", "layers that get one, by commas (default: all that can)")
+    .optionsGroup("Output:")
+    .option("--eval-every <steps>", "steps between validations and saves", wholeNumber(1), 500),
+  { json: true },
+);
+addExamples(command, [
+  "sft --model gpt2 --data train.txt --val val.txt --out runs/lm --learning-rate 1e-4",
+  "sft --model init:weights/review-gpt2 --data train.txt --out runs/lm --epochs 3",
+]);
 
 if (import.meta.main) {
   await reportError(() => main(command.parse(Deno.args, { from: "user" }).opts()));

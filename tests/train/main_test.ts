@@ -178,9 +178,13 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
     });
   }));
 
-Deno.test("--help lists the flags with what is allowed and their defaults", async () => {
+Deno.test("--help lists the flags in groups with what is allowed and their defaults", async () => {
   const { code, stdout } = await runProgram("train", ["--help"]);
   assertEquals(code, 0);
+  assertEquals(stdout.match(/^\w.*:$/gm), [
+    ...["Run:", "Model:", "Reward:", "Data:", "PPO:", "Memory:", "Optimisation:", "LoRA:", "KL:"],
+    ...["Generation:", "Guard:", "Checkpoints:", "Output:", "Options:", "Examples:"],
+  ]);
   const words = stdout.replaceAll(/\s+/g, " ");
   assertMatch(
     words,
