@@ -198,9 +198,13 @@ function fitsTiles(gpu: Gpu, layout: Layout, params: Params): boolean {
     vectors.every((size) => size % 4 === 0);
 }
 
-/** Rows of a tile: as many as the registers hold with profit, but not many more than there are. */
+/** Rows of a tile: as many as pay, by measurement, but not many more than there are. */
 function tileHeight(layout: Layout, rows: number, lanes: number): number {
-  if (layout === "tn") return Math.min(32, 4 * lanes);
+  if (layout === "tn") {
+    const height = Math.min(32, 4 * lanes);
+    const isTall = 4 * lanes <= 32 && (rows - 1) % (2 * height) >= height; // two such tiles in one
+    return isTall ? 2 * height : height;
+  }
   return rows <= 8 ? 8 : rows <= 16 ? 16 : 32;
 }
 
