@@ -95,13 +95,10 @@ export {
 } from "./model/gpt_neo_config.ts";
 export { ModelConfigError } from "./model/config_json.ts";
 export type { DistilBertConfig } from "./model/distilbert_config.ts";
+export { fetchCausalLM, type FetchOptions } from "./model/fetch_causal_lm.ts";
 export type { GenerateOptions, Generation } from "./model/generate.ts";
-export {
-  type CausalLMFiles,
-  initCausalLM,
-  loadCausalLM,
-  type LoadOptions,
-} from "./model/gpt2_weights.ts";
+export type { CausalLMFiles } from "./model/causal_lm_folder.ts";
+export { initCausalLM, loadCausalLM, type LoadOptions } from "./model/gpt2_weights.ts";
 export { Adapters, LoraError, type LoraOptions } from "./model/lora.ts";
 export type {
   FlatRange,

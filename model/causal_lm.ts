@@ -1,10 +1,10 @@
 import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
 import { saveAdapters } from "./adapter_folder.ts";
 import type { CausalLMConfig } from "./causal_lm_config.ts";
+import { type CausalLMFiles, saveCausalLM } from "./causal_lm_folder.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters, isBelow } from "./gpt2.ts";
 import { gptNeoParameters } from "./gpt_neo.ts";
-import { type CausalLMFiles, saveCausalLM } from "./gpt2_weights.ts";
 import { type FrozenDtype, HalfTensors, keptInHalves } from "./half_tensors.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";

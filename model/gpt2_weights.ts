@@ -1,43 +1,15 @@
-import { join, resolve } from "node:path";
+import { resolve } from "node:path";
 import type { Gpu } from "../kernels/runtime/mod.ts";
-import { type ModelFolder, openModelFolder } from "../weights/folder.ts";
+import { openModelFolder } from "../weights/folder.ts";
 import { resolveModelFolder } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { findBase, mergeAdapters } from "./adapter_folder.ts";
-import { CausalLM, causalLMParameters } from "./causal_lm.ts";
-import {
-  type CausalLMConfig,
-  parseCausalLMConfig,
-  toHuggingFaceCausalLMConfig,
-} from "./causal_lm_config.ts";
+import { CausalLM } from "./causal_lm.ts";
+import type { CausalLMConfig } from "./causal_lm_config.ts";
+import { openCausalLM, readWeights } from "./causal_lm_folder.ts";
 import { initialiseParameters } from "./initialise.ts";
-import { initialiseAdapters, type LoraOptions } from "./lora.ts";
-import { type SaveOptions, writeModelFolder } from "./save.ts";
-import { type CheckpointNames, expectParameters, readParameters, storedTensors } from "./stored.ts";
-import { expectVocabulary, readTokenizer, type TextCodec } from "./tokenizer.ts";
-
-/** What is kept of a model's folder beside its numbers and its tokenizer. */
-export interface CausalLMFiles {
-  /** `config.json` as it was read. */
-  config?: unknown;
-  /** `generation_config.json` as it was read. */
-  generationConfig?: Uint8Array<ArrayBuffer>;
-  /** How the model is known: the folder, or a name on the Hub. */
-  name?: string;
-}
-
-/**
- * Classes with a head put a prefix before the trunk's names; GPT-2's original checkpoint does not. A state of TRL's
- * class with a value head has one more, where it was saved without the class's own method.
- */
-export const CAUSAL_LM_NAMES: CheckpointNames = {
-  prefix: "transformer.",
-  heads: /^(v_head|lm_head)\./,
-  wrapper: "pretrained_model.",
-};
-
-/** Tensors of old checkpoints that are no parameters: the causal mask and its fill value. */
-const MASK_BUFFER = /\.attn(\.attention)?\.(bias|masked_bias)$/;
+import type { LoraOptions } from "./lora.ts";
+import { readTokenizer, type TextCodec } from "./tokenizer.ts";
 
 /** How to load a model. */
 export interface LoadOptions {
@@ -79,43 +51,17 @@ export async function loadCausalLM(
     (name, { local }) => resolveModelFolder(name, { ...options.hub, local }),
   );
   if (adapters.length > 0) options.hub?.say?.(`${path} holds adapters; they go on top of ${base}`);
-  const model = await loadWhole(gpu, base, { name: resolve(path), ...options });
+  using folder = await openModelFolder(base);
+  const model = await openCausalLM(gpu, folder, () => readTokenizer(base, options), {
+    name: resolve(path),
+    ...options,
+  });
   try {
     for (const folder of adapters) await mergeAdapters(model, folder);
   } catch (error) {
     model[Symbol.dispose]();
     throw error;
   }
-  return model;
-}
-
-async function loadWhole(
-  gpu: Gpu,
-  path: string,
-  { train, valueHead, lora, frozenBlocks, specialTokens, name }: LoadOptions & { name: string },
-): Promise<CausalLM> {
-  using folder = await openModelFolder(path);
-  const config = parseCausalLMConfig(folder.config, join(path, "config.json"));
-  const tokenizer = await readTokenizer(path, { specialTokens });
-  expectVocabulary(tokenizer, config, path);
-  expectParameters(folder, {
-    layers: config.nLayer,
-    parameters: () => causalLMParameters(config),
-    names: CAUSAL_LM_NAMES,
-  });
-  const generationConfig = folder.files.includes("generation_config.json")
-    ? await folder.readFile("generation_config.json")
-    : undefined;
-  const files = { name, config: folder.config, ...(generationConfig && { generationConfig }) };
-  const parts = { config, tokenizer, train, valueHead, lora, frozenBlocks, files };
-  const model = new CausalLM(gpu, parts);
-  try {
-    await readWeights(model, folder);
-  } catch (error) {
-    model[Symbol.dispose]();
-    throw error;
-  }
-  if (lora) initialiseAdapters(gpu, model.adapters!, { values: model.trained, ...lora });
   return model;
 }
 
@@ -128,26 +74,6 @@ async function loadWhole(
 export async function readCausalLM(model: CausalLM, path: string): Promise<void> {
   using folder = await openModelFolder(path);
   await readWeights(model, folder);
-}
-
-async function readWeights(
-  { gpu, config, parameters, hasValueHead }: CausalLM,
-  folder: ModelFolder,
-): Promise<void> {
-  const storesValueHead = folder.tensors.has("v_head.summary.weight");
-  await readParameters(folder, {
-    gpu,
-    values: parameters,
-    // A new value head starts from zero.
-    specs: parameters.layout.specs.filter(({ name }) =>
-      storesValueHead || !name.startsWith("v_head.")
-    ),
-    names: CAUSAL_LM_NAMES,
-    ignored: (name) =>
-      MASK_BUFFER.test(name) || (name === "lm_head.weight" && config.tieWordEmbeddings) ||
-      (name.startsWith("v_head.") && !hasValueHead),
-    kind: config.modelType === "gpt2" ? "a GPT-2" : "a GPT-Neo",
-  });
 }
 
 /**
@@ -167,24 +93,4 @@ export function initCausalLM(
   const model = new CausalLM(gpu, { config, tokenizer, train: true });
   initialiseParameters(gpu, { values: model.values, config, normal });
   return model;
-}
-
-/** Writes a folder that `transformers` loads; see `CausalLM.savePretrained`. */
-export async function saveCausalLM(
-  model: CausalLM,
-  path: string,
-  options?: SaveOptions,
-): Promise<void> {
-  const { gpu, config, files: { config: original, generationConfig }, tokenizer } = model;
-  const generation = generationConfig ??
-    JSON.stringify(defaultGenerationConfig(config), null, 2) + "\n";
-  await writeModelFolder(path, {
-    config: toHuggingFaceCausalLMConfig(config, original),
-    files: { "generation_config.json": generation, ...tokenizer.files },
-    tensors: storedTensors({ gpu, values: model.merged, names: CAUSAL_LM_NAMES }),
-  }, options);
-}
-
-function defaultGenerationConfig({ bosTokenId, eosTokenId }: CausalLMConfig) {
-  return { _from_model_config: true, bos_token_id: bosTokenId, eos_token_id: eosTokenId };
 }

@@ -6,6 +6,7 @@
  */
 
 import { replaceFile, writeAll } from "./atomic.ts";
+import { type ByteSource, FileSource } from "./byte_source.ts";
 import { SafetensorsError } from "./errors.ts";
 import {
   decodeFloats,
@@ -45,14 +46,12 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
   readonly path: string;
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   readonly metadata: Readonly<Record<string, string>>;
-  readonly #file: Deno.FsFile;
-  /** Reads share the file's position, so each waits for the one before it. */
-  #turn: Promise<unknown> = Promise.resolve();
+  readonly #source: ByteSource;
 
-  /** Takes over `file`; use {@linkcode openSafetensors}. */
-  constructor(path: string, file: Deno.FsFile, header: SafetensorsHeader) {
+  /** Takes over `source`; use {@linkcode openSafetensors} or {@linkcode readSafetensors}. */
+  constructor(path: string, source: ByteSource, header: SafetensorsHeader) {
     this.path = path;
-    this.#file = file;
+    this.#source = source;
     this.tensors = header.tensors;
     this.metadata = header.metadata;
   }
@@ -88,7 +87,7 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
     for (let from = 0; from < count; from += PIECE) {
       const length = Math.min(PIECE, count - from);
       const bytes = stored.subarray(0, length * numberBytes);
-      if (await this.#readAt(byteOffset + from * numberBytes, bytes) < bytes.length) {
+      if (await this.#source.readAt(byteOffset + from * numberBytes, bytes) < bytes.length) {
         throw unreadable(this.path, name, "the file has become shorter; copy it again");
       }
       const numbers = piece.subarray(0, length);
@@ -112,19 +111,9 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
     return { dtype, byteOffset, numberBytes, count: byteLength / numberBytes };
   }
 
-  /** Fills `bytes` from a place in the file; returns how many bytes the file has there. */
-  #readAt(offset: number, bytes: Uint8Array): Promise<number> {
-    const result = this.#turn.then(async () => {
-      await this.#file.seek(offset, Deno.SeekMode.Start);
-      return await readFull(this.#file, bytes);
-    });
-    this.#turn = result.catch(() => {});
-    return result;
-  }
-
   /** Closes the file. */
   close(): void {
-    this.#file.close();
+    this.#source.close();
   }
 
   [Symbol.dispose](): void {
@@ -140,17 +129,26 @@ export class SafetensorsFile implements Disposable, SafetensorsHeader {
  */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   await expectRegularFile(path);
-  const file = await Deno.open(path);
+  return await readSafetensors(await FileSource.open(path), path);
+}
+
+/**
+ * Reads the header of a safetensors file, wherever its bytes are.
+ *
+ * @param source Taken over, and closed where this throws.
+ * @param path The file's name, for error messages.
+ * @throws {SafetensorsError} If the file breaks the format, as {@linkcode parseSafetensorsHeader}.
+ */
+export async function readSafetensors(source: ByteSource, path: string): Promise<SafetensorsFile> {
   try {
-    const { size } = await file.stat();
+    const { size } = source;
     const prefix = new Uint8Array(Math.min(PREFIX_BYTES, size));
-    await readFull(file, prefix);
+    await source.readAt(0, prefix);
     const bytes = new Uint8Array(PREFIX_BYTES + headerLength(prefix, size, path));
-    bytes.set(prefix);
-    await readFull(file, bytes.subarray(PREFIX_BYTES));
-    return new SafetensorsFile(path, file, parseSafetensorsHeader(bytes, size, path));
+    await source.readAt(0, bytes);
+    return new SafetensorsFile(path, source, parseSafetensorsHeader(bytes, size, path));
   } catch (error) {
-    file.close();
+    source.close();
     throw error;
   }
 }
@@ -206,17 +204,6 @@ export async function writeSafetensors(
       }
     }
   });
-}
-
-/** Fills `bytes` from the file's position; returns how many bytes the file still had. */
-async function readFull(file: Deno.FsFile, bytes: Uint8Array): Promise<number> {
-  let done = 0;
-  while (done < bytes.length) {
-    const count = await file.read(bytes.subarray(done));
-    if (count === null) break;
-    done += count;
-  }
-  return done;
 }
 
 function unreadable(file: string, tensor: string, problem: string): SafetensorsError {
