@@ -2,6 +2,7 @@ import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } fr
 import { SafetensorsError } from "../../weights/errors.ts";
 import {
   openSafetensors,
+  PIECE,
   type TensorToWrite,
   writeSafetensors,
 } from "../../weights/safetensors.ts";
@@ -39,6 +40,24 @@ Deno.test("SafetensorsFile.read() reads many tensors at once, each its own", () 
     const read = await Promise.all(tensors.toReversed().map(({ name }) => file.read(name)));
     assertEquals(read.toReversed(), tensors.map(({ data }) => data));
   }));
+
+for (const dtype of ["F32", "BF16"] as const) {
+  Deno.test(`readPieces() takes the memory of one piece for a ${dtype} tensor of several`, () =>
+    withFolder(async (folder) => {
+      const data = Float32Array.from({ length: 2.5 * PIECE }, (_, i) => i % 256);
+      await writeSafetensors(`${folder}/m`, [{ name: "a", shape: [data.length], data }], { dtype });
+      using file = await openSafetensors(`${folder}/m`);
+      const buffers = new Set<ArrayBuffer>();
+      const lengths = [];
+      for await (const piece of file.readPieces("a")) {
+        buffers.add(piece.buffer);
+        lengths.push(piece.length);
+        assertEquals(piece[300], 300 % 256);
+      }
+      assertEquals(lengths, [PIECE, PIECE, PIECE / 2]);
+      assertEquals([buffers.size, [...buffers][0]!.byteLength], [1, 4 * PIECE]);
+    }));
+}
 
 Deno.test("writeSafetensors() writes a view on a larger buffer, and keeps every bit", () =>
   withFolder(async (folder) => {
