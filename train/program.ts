@@ -1,9 +1,10 @@
 import { Command, Option, type OptionValues } from "commander";
 import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
-import { SETTINGS } from "./config.ts";
+import { SETTINGS, VARIABLE_PREFIX } from "./config.ts";
 import { downloadDisplay } from "./download_display.ts";
 import { isEssential, type ProgramEvent } from "./program_events.ts";
 import type { LineStyle, Screen } from "./screen.ts";
+import { slips } from "./slips.ts";
 import { isSystemError } from "./system_error.ts";
 import { clearBar, terminalScreen } from "./terminal.ts";
 
@@ -65,9 +66,17 @@ export function printable(text: string): string {
   return text.replaceAll(/[^\P{Cc}\n]/gu, "\ufffd");
 }
 
-/** The environment variables of settings. The permissions of programs cover these, not the whole environment. */
+/**
+ * The environment variables of settings, and those that are a slip away from one, which nobody else will refuse: Deno lists
+ * no variables to a program that may not read all of them, so each is asked for by its name.
+ */
 export function settingVariables(): Record<string, string> {
-  const given = SETTINGS.map(({ variable }) => [variable, Deno.env.get(variable)]);
+  const names = SETTINGS.flatMap(({ variable }) => {
+    const name = variable.slice(VARIABLE_PREFIX.length);
+    return [name, ...slips(name)];
+  });
+  const given = [...new Set(names)].map((name) => VARIABLE_PREFIX + name)
+    .map((variable) => [variable, Deno.env.get(variable)]);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
 }
 

@@ -258,6 +258,13 @@ const REFUSED: Refusal[] = [
     env: { KL_GUARD_LR_SCHEDULE: "up" },
     says: /lrSchedule "up" \(environment variable KL_GUARD_LR_SCHEDULE\): .* one of constant/,
   },
+  {
+    what: "a misspelt environment variable",
+    flags: () => [],
+    env: { KL_GUARD_BACTH_SIZE: "4" },
+    says:
+      /bacth_size \(environment variable KL_GUARD_BACTH_SIZE\): .* did you mean KL_GUARD_BATCH_SIZE\?$/m,
+  },
   brokenFile(
     "an unknown setting in a file",
     { flag: "--config", name: "run.toml", content: "steps = 2\nstepz = 3\n" },
