@@ -25,8 +25,8 @@ const PERMISSIONS = [
   "--allow-env",
   "--allow-net=127.0.0.1,localhost",
   "--allow-sys",
-  // Programs are tested as programs; a small disk of its own is filled up where that is allowed.
-  `--allow-run=deno,${Deno.execPath()},${DENOW},mkfifo,mount,umount`,
+  // Programs are tested as programs, also on a terminal; a small disk of its own is filled up where that is allowed.
+  `--allow-run=deno,${Deno.execPath()},${DENOW},mkfifo,mount,script,umount`,
 ];
 
 /** Dawn, the second compiler, is a native library with a lock file of its own. */

@@ -15,6 +15,8 @@ export const command = programCommand(
   .option("--json", "print one JSON value a line instead of text")
   .addHelpText("after", "\nThe exit status is 1 where something that training needs is missing.");
 
+const STYLES = { ok: "green", warn: "yellow", fail: "red" } as const;
+
 if (import.meta.main) await reportError(main);
 
 async function main(): Promise<void> {
@@ -24,7 +26,7 @@ async function main(): Promise<void> {
   const show = (finding: Finding) => {
     json(finding);
     const { name, status, detail, advice } = finding;
-    say(`${status.padEnd(4)}  ${name.padEnd(16)}  ${detail}`);
+    say(`${status.padEnd(4)}  ${name.padEnd(16)}  ${detail}`, STYLES[status]);
     if (advice) say(`${" ".repeat(24)}-> ${advice}`);
     failed ||= status === "fail";
   };

@@ -114,7 +114,10 @@ async function main(): Promise<void> {
   const { gpu, policy } = trainer;
   const name = config.model || "weights/review-gpt2";
   const adapters = policy.adapters ? `, of adapters ${policy.trained.layout.count} more` : "";
-  say(`policy ${name}: ${policy.layout.count} parameters${adapters}, on ${gpu.description}`);
+  say(
+    `policy ${name}: ${policy.layout.count} parameters${adapters}, on ${gpu.description}`,
+    "bold",
+  );
   if (point) say(describeResume(trainer, point));
   emit({
     event: "start",
@@ -209,7 +212,7 @@ async function main(): Promise<void> {
     }
   }
   await writeReport(folder.path);
-  result(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`);
+  result(`\nrun folder ${folder.path}, policy in ${folder.checkpoint(trainer.steps)}`, "bold");
   const best = await bestCheckpoint(folder.path);
   if (best) result(`best checkpoint by ${config.bestMetric}: ${best}`);
   emit({

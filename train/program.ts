@@ -6,7 +6,7 @@ import { isEssential, type ProgramEvent } from "./program_events.ts";
 import type { LineStyle, Screen } from "./screen.ts";
 import { slips } from "./slips.ts";
 import { isSystemError } from "./system_error.ts";
-import { clearBar, terminalScreen } from "./terminal.ts";
+import { clearBar, errorWord, terminalScreen } from "./terminal.ts";
 
 /** What a program prints: text for people or, with `--json`, one JSON value a line for programs. */
 export interface OutputOptions {
@@ -122,7 +122,7 @@ export async function reportError(program: () => Promise<void>): Promise<void> {
     const known = error instanceof Error &&
       (!DEFECTS.includes(error.name) || isSystemError(error));
     clearBar();
-    console.error(known ? `error: ${printable(error.message)}` : error);
+    console.error(known ? `${errorWord()} ${printable(error.message)}` : error);
     Deno.exit(1);
   }
 }

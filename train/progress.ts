@@ -52,7 +52,7 @@ export class Progress {
     return last.time > first.time ? (last.done - first.done) / (last.time - first.time) : 0;
   }
 
-  /** `training  40 % of 75 steps | 6.2 steps/min | ETA 7:15`. */
+  /** `training 30/75 steps | 6.2 steps/min | ETA 7:15`. */
   line(): string {
     const [name, ...facts] = this.#parts();
     return `${name} ${facts.join(" | ")}`;
@@ -74,15 +74,23 @@ export class Progress {
 
   #parts(): string[] {
     const { name, total, unit } = this.work;
-    const percent = String(Math.floor(100 * this.#share)).padStart(3);
     const { rate } = this;
     const left = rate > 0 ? clock((total - this.done) / rate / 1000) : "-:--";
     return [
       name,
-      `${percent} % of ${showAmount(total, unit)}`,
-      showRate(rate, unit),
+      unit === "bytes" ? this.#percentage() : `${this.#padded()}/${showAmount(total, unit)}`,
+      ...(rate > 0 ? [showRate(rate, unit)] : []),
       `ETA ${left}`,
     ];
+  }
+
+  #percentage(): string {
+    const percent = String(Math.floor(100 * this.#share)).padStart(3);
+    return `${percent} % of ${showAmount(this.work.total, this.work.unit)}`;
+  }
+
+  #padded(): string {
+    return String(this.done).padStart(String(this.work.total).length);
   }
 }
 

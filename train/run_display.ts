@@ -9,7 +9,7 @@ export function showTraining(out: Output, sampleEvery: number): TrainerCallback[
   const columns = () => out.screen.columns;
   const hasSamples = (step: number) => sampleEvery > 0 && step % sampleEvery === 0;
   return [
-    progress(out.say, { columns, warn: out.result }),
+    progress(out.say, { columns, warn: (line) => out.result(line, "yellow") }),
     ...(sampleEvery > 0 ? [showSample(sampleEvery, out.say, { columns })] : []),
     {
       onStepEnd(_, { metrics, samples }) {

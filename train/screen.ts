@@ -100,8 +100,9 @@ export class Screen {
     if (isQuiet) return;
     if (time - this.#shownAt < (isLive ? REDRAW_MS : LINE_MS)) return;
     this.#shownAt = time;
+    const newest = this.#works.at(-1)!;
     if (isLive) this.#draw();
-    else this.target.write(this.#works.at(-1)!.line() + "\n");
+    else if (newest.done < newest.work.total) this.target.write(newest.line() + "\n");
   }
 
   #above(write: () => void): void {

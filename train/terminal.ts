@@ -1,5 +1,6 @@
 /** The terminal that a program runs in, or the pipe. */
 
+import { styleText } from "node:util";
 import { CLEAR, Screen } from "./screen.ts";
 
 /**
@@ -15,6 +16,11 @@ export function isLiveTerminal(): boolean {
 /** What an error message begins with, so that a bar that is still there does not stand before it. */
 export function clearBar(): void {
   if (isLiveTerminal()) write(CLEAR);
+}
+
+/** What an error message begins with for people: `error:`, in red on a terminal. */
+export function errorWord(): string {
+  return isLiveTerminal() ? styleText("red", "error:", { validateStream: false }) : "error:";
 }
 
 /** The screen of a program: lines go to standard output, remarks and bars to standard error. */

@@ -12,7 +12,7 @@ Deno.test("downloadDisplay() draws one bar over all files, and says in the end h
   const [first, second, ...bars] = written.filter((text) => text.includes("["));
   assertEquals(
     first,
-    "\r\x1b[Kdownload [                    ]   0 % of 100.0 MB | 0.0 MB/s | ETA -:--",
+    "\r\x1b[Kdownload [                    ]   0 % of 100.0 MB | ETA -:--",
   );
   assertEquals(
     bars.find((bar) => bar.includes(" 50 %")),
