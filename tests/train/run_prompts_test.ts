@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
+import { toPeftConfig } from "../../model/adapter_config.ts";
 import { readTokenizer } from "../../model/tokenizer.ts";
 import { runPrompts } from "../../train/run_prompts.ts";
 import { withFolder } from "../helpers/folder.ts";
@@ -53,6 +54,13 @@ Deno.test("runPrompts() gives the built-in prompts, those of a file, or chats fo
     });
     const { encode, eosId } = await readTokenizer(`${folder}/model`, chats);
     assertEquals(encode(chats.texts[1]).filter((id) => id === eosId).length, 3);
+
+    // Adapters have neither a template nor a tokenizer; the model that they are put on has.
+    const lora = { rank: 2, alpha: 4, targets: ["c_attn"], baseModel: `${folder}/model` };
+    const config = JSON.stringify(toPeftConfig(lora, { fanInFanOut: true }));
+    await Deno.mkdir(`${folder}/adapters`);
+    await Deno.writeTextFile(`${folder}/adapters/adapter_config.json`, config);
+    assertEquals(await run({ model: `${folder}/adapters`, prompts: path }), chats);
   }));
 
 Deno.test("train and eval take chats, and a checkpoint keeps the chat template", () =>
