@@ -151,13 +151,14 @@ function table(): string[] {
       showSizes(sizes),
       own ? digits(own) : "-",
       digits(gflops),
+      `${(100e9 * gflops / flopsPerSecond).toFixed(0)} %`,
       ...others.flatMap((name) => {
         const ms = libraries[name]?.ms;
         return ms && own ? [digits(ms), `${digits(ms / own)} x`] : [ms ? digits(ms) : "-", "-"];
       }),
     ];
   });
-  const head = ["rows x columns x depth", `${first}, ms`, "GFLOP/s"];
+  const head = ["rows x columns x depth", `${first}, ms`, "GFLOP/s", "of limit"];
   return markdownTable([...head, ...others.flatMap((name) => [`${name}, ms`, "ratio"])], rows);
 }
 
