@@ -9,6 +9,9 @@ import {
   type Tensor,
 } from "./runtime/mod.ts";
 
+/** Word of `state` that counts the rows that have not finished. */
+export const ACTIVE = 5;
+
 const advance = kernel({
   label: "decode_advance",
   code: source + common,
@@ -24,7 +27,6 @@ const advance = kernel({
     finished: "update",
     current: "write",
     position: "write",
-    activeRows: "write",
   },
   params: { B: "u32", columns: "u32", stopCount: "u32", padId: "u32" },
 });
@@ -39,7 +41,8 @@ export interface DecodeTensors {
   stopIds: Tensor<"u32">;
   /**
    * (8) where the generation stands: column of the next token in `tokens` (below Tmax), tokens generated so far, seed,
-   * step, what is added to a row's index to tell it from the rows of other batches; the rest is 0.
+   * step, what is added to a row's index to tell it from the rows of other batches, rows that have not finished; the
+   * rest is 0.
    */
   state: Tensor<"u32">;
   /** (B, Tmax) token ids. */
@@ -54,8 +57,6 @@ export interface DecodeTensors {
   current: Tensor<"u32">;
   /** (1) their column in `tokens`, for the attention's cache. */
   position: Tensor<"u32">;
-  /** (1) number of rows that have not finished. */
-  active: Tensor<"u32">;
 }
 
 /**
@@ -63,7 +64,7 @@ export interface DecodeTensors {
  *
  * An unfinished row gets `next` and its log-probability at the state's column, and has finished if that is a
  * stop id, which is kept. A finished row gets `padId` and 0. Updates `state`, `tokens`, `tokenLogprobs`,
- * `positions` and `finished`; overwrites `current`, `position` and `active`.
+ * `positions` and `finished`; overwrites `current` and `position`.
  *
  * @throws {ShapeError} If the sizes differ.
  */
@@ -73,7 +74,7 @@ export function decodeAdvance(
   { padId }: { padId: number },
 ): void {
   const { tokens, tokenLogprobs, stopIds, state } = tensors;
-  const { next, logprobs, positions, finished, current, position, active } = tensors;
+  const { next, logprobs, positions, finished, current, position } = tensors;
   const { rowCount: B, columnCount: columns } = tokens;
   expectSize("decodeAdvance", "state", state, 8);
   expectShape("decodeAdvance", "tokenLogprobs", tokenLogprobs, tokens.shape);
@@ -83,7 +84,6 @@ export function decodeAdvance(
     expectSize("decodeAdvance", name, tensor, B);
   }
   expectSize("decodeAdvance", "position", position, 1);
-  expectSize("decodeAdvance", "active", active, 1);
   pass.dispatch(advance, {
     tensors: {
       next,
@@ -96,7 +96,6 @@ export function decodeAdvance(
       finished,
       current,
       position,
-      activeRows: active, // `active` is a reserved word of WGSL
     },
     params: { B, columns, stopCount: stopIds.size, padId },
     constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },

@@ -13,10 +13,10 @@ struct Params { B: u32, columns: u32, stop_count: u32, pad_id: u32 }
 @group(0) @binding(8) var<storage, read_write> finished: array<u32>;       // (B)
 @group(0) @binding(9) var<storage, read_write> current: array<u32>;        // (B)
 @group(0) @binding(10) var<storage, read_write> position: array<u32>;      // (1)
-@group(0) @binding(11) var<storage, read_write> active_rows: array<u32>;   // (1)
 
 const COLUMN = 0u;
 const GENERATED = 1u;
+const ACTIVE = 5u;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn advance(@builtin(local_invocation_index) lane: u32) {
@@ -35,7 +35,7 @@ fn advance(@builtin(local_invocation_index) lane: u32) {
   storageBarrier(); // every lane has read the column
 
   if (lane == 0) {
-    active_rows[0] = u32(total);
+    state[ACTIVE] = u32(total);
     position[0] = column;
     state[COLUMN] = column + 1;
     state[GENERATED] += 1;

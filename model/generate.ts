@@ -1,4 +1,4 @@
-import { decodeAdvance } from "../kernels/decode_state.ts";
+import { ACTIVE, decodeAdvance } from "../kernels/decode_state.ts";
 import { gatherRows } from "../kernels/rows.ts";
 import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { sample } from "../kernels/sample.ts";
@@ -76,7 +76,7 @@ export async function generate(
     if (done % BLOCK === 0) {
       pass.submit();
       pass = gpu.record("generate");
-      if ((await gpu.read(decoding.active))[0] === 0) break;
+      if ((await gpu.read(decoding.state))[ACTIVE] === 0) break;
     }
     decoding.next(pass);
   }
@@ -174,7 +174,6 @@ function startDecoding(
   const finished = upload(arena, "decode.finished", promptIds.map(() => 0), "u32");
   const stopIds = upload(arena, "decode.stop", stop.length > 0 ? stop : [0xffffffff], "u32");
   const current = arena.take("decode.current", [B], "u32");
-  const active = arena.take("decode.active", [1], "u32");
   const next = arena.take("decode.next", [B], "u32");
   const logprobs = arena.take("decode.logprobs", [B]);
   const cache: KvCache = {
@@ -206,7 +205,6 @@ function startDecoding(
       positions,
       position,
       finished,
-      active,
     }, { padId });
   };
 
@@ -215,7 +213,7 @@ function startDecoding(
     columns,
     tokens,
     tokenLogprobs,
-    active,
+    state,
     /** Feeds the prompts and draws the first new token of each row. */
     prefill(pass: Pass): void {
       const hidden = gpt2Forward(model.context(pass), config, batch, { cache });

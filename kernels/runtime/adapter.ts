@@ -24,6 +24,8 @@ export interface OpenedDevice {
   software: boolean;
   /** Invocations per subgroup where that is one fixed number and may be used; otherwise 0. */
   subgroupSize: number;
+  /** What WGSL with subgroup operations begins with. */
+  subgroupDirective: string;
   /** Most bytes that one binding may cover. */
   bindingBytes: number;
   /** Whether what is read is there without a wait; see mapping.ts. */
@@ -70,6 +72,8 @@ export async function openDevice(options: AdapterOptions): Promise<OpenedDevice>
     description,
     software: info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(description),
     subgroupSize,
+    // Browsers list the feature and want the line; Deno's compiler has the operations without it, and refuses it.
+    subgroupDirective: adapter.features.has("subgroups") ? "enable subgroups;\n" : "",
     bindingBytes: Math.min(options.bindingBytes ?? Infinity, limits.maxStorageBufferBindingSize),
     mapsAtOnce: !options.webgpu && await mapsAtOnce(device),
   };

@@ -54,6 +54,12 @@ export class Gpu implements Disposable {
   readonly software: boolean;
   /** Invocations per subgroup where that is one fixed number and may be used; otherwise 0. */
   readonly subgroupSize: number;
+  /**
+   * What WGSL with subgroup operations begins with.
+   *
+   * @internal
+   */
+  readonly subgroupDirective: string;
   /** Most bytes that one binding may cover. */
   readonly bindingBytes: number;
   /** Most bytes that may be allocated at a time. */
@@ -86,6 +92,7 @@ export class Gpu implements Disposable {
     this.description = opened.description;
     this.software = opened.software;
     this.subgroupSize = opened.subgroupSize;
+    this.subgroupDirective = opened.subgroupDirective;
     this.bindingBytes = opened.bindingBytes;
     this.#mapsAtOnce = opened.mapsAtOnce;
     this.byteBudget = options.byteBudget ?? Infinity;

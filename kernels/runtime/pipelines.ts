@@ -123,9 +123,10 @@ export class PipelineCache {
         `Cannot compile ${kernel.label}: the adapter has no fixed-size subgroups`,
       );
     }
-    const { device, counts } = this.gpu;
+    const { device, counts, subgroupDirective } = this.gpu;
     counts.pipelines++;
     const { label } = kernel;
+    const code = (kernel.subgroups ? subgroupDirective : "") + wgslOf(kernel, consts);
     const layout = device.createBindGroupLayout({
       label,
       entries: [
@@ -141,7 +142,7 @@ export class PipelineCache {
       label,
       layout: device.createPipelineLayout({ label, bindGroupLayouts: [layout] }),
       compute: {
-        module: device.createShaderModule({ label, code: wgslOf(kernel, consts) }),
+        module: device.createShaderModule({ label, code }),
         entryPoint: kernel.entry,
         constants,
       },

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { decodeAdvance } from "../../kernels/decode_state.ts";
+import { ACTIVE, decodeAdvance } from "../../kernels/decode_state.ts";
 import { ShapeError } from "../../kernels/runtime/mod.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import type { Gpu } from "../../kernels/runtime/mod.ts";
@@ -18,7 +18,6 @@ function makeState(gpu: Gpu, B: number, columns: number, column: number, stopIds
     finished: gpu.empty([B], "u32"),
     current: gpu.empty([B], "u32"),
     position: gpu.empty([1], "u32"),
-    active: gpu.empty([1], "u32"),
   };
 }
 
@@ -36,15 +35,15 @@ Deno.test("decodeAdvance() books tokens, keeps the stop id and pads after it", (
     const seen = [];
     for (const next of [[1, 50, 3], [4, 5, 6], [60, 7, 8]]) {
       step(gpu, tensors, next);
-      const { current, position, active, finished } = tensors;
-      const read = await gpu.readAll([current, position, active, finished]);
+      const { current, position, state, finished } = tensors;
+      const read = await gpu.readAll([current, position, state, finished]);
       seen.push(read.map((values) => Array.from(values)));
     }
 
     assertEquals(seen, [
-      [[1, 50, 3], [2], [2], [0, 1, 0]],
-      [[4, PAD, 6], [3], [2], [0, 1, 0]],
-      [[60, PAD, 8], [4], [1], [1, 1, 0]],
+      [[1, 50, 3], [2], [3, 1, 11, 12, 13, 2, 0, 0], [0, 1, 0]],
+      [[4, PAD, 6], [3], [4, 2, 11, 12, 13, 2, 0, 0], [0, 1, 0]],
+      [[60, PAD, 8], [4], [5, 3, 11, 12, 13, 1, 0, 0], [1, 1, 0]],
     ]);
     assertEquals(
       Array.from(await gpu.read(tensors.tokens)),
@@ -55,7 +54,6 @@ Deno.test("decodeAdvance() books tokens, keeps the stop id and pads after it", (
       [[0, 0, -0.25, -1, -15], [0, 0, -12.5, 0, 0], [0, 0, -0.75, -1.5, -2]].flat(),
     );
     assertEquals(Array.from(await gpu.read(tensors.positions)), [3, 4, 5]);
-    assertEquals(Array.from(await gpu.read(tensors.state)), [5, 3, 11, 12, 13, 0, 0, 0]);
     gpu.free(...Object.values(tensors));
   }));
 
@@ -65,7 +63,7 @@ Deno.test("decodeAdvance() counts the unfinished rows of a large batch", () =>
     const tensors = makeState(gpu, B, 1, 0, [0xffffffff, 1]);
     step(gpu, tensors, Array.from({ length: B }, (_, b) => b % 3));
 
-    assertEquals(Array.from(await gpu.read(tensors.active)), [B - 336]);
+    assertEquals((await gpu.read(tensors.state))[ACTIVE], B - 336);
     gpu.free(...Object.values(tensors));
   }));
 
@@ -75,10 +73,9 @@ Deno.test("decodeAdvance() refuses tensors of other sizes", () =>
     const wrong = [
       { state: good.next },
       { tokenLogprobs: good.logprobs },
-      { next: good.active },
-      { finished: good.active },
+      { next: good.position },
+      { finished: good.position },
       { position: good.next },
-      { active: good.next },
     ];
     for (const tensors of wrong) {
       const all = { ...good, ...tensors };
