@@ -2,8 +2,11 @@ import type { AttentionOptions } from "./attention.ts";
 import { headRowsIn, headSizeOf } from "./attention_heads.ts";
 import attentionCommon from "./attention_common.wgsl" with { type: "text" };
 import source from "./attention_decode.wgsl" with { type: "text" };
+import bySubgroupSource from "./attention_decode_subgroup.wgsl" with { type: "text" };
+import byWorkgroupSource from "./attention_decode_workgroup.wgsl" with { type: "text" };
 import common from "./common.wgsl" with { type: "text" };
 import { expectRows } from "./elements.ts";
+import { kvStore } from "./kv_store.ts";
 import {
   expectShape,
   expectSize,
@@ -13,29 +16,35 @@ import {
   type Tensor,
 } from "./runtime/mod.ts";
 
-const decode = kernel({
-  label: "attention_decode",
-  code: source + attentionCommon + common,
-  entry: "decode",
-  bindings: { qkv: "read", cache: "read", keys: "read", position: "read", out: "write" },
-  params: { columns: "u32", heads: "u32", window: "u32", scale: "f32" },
-  consts: { HEAD_SIZE: 32 },
-});
+const byWorkgroup = decodeKernel(byWorkgroupSource, false);
+const bySubgroup = decodeKernel(bySubgroupSource, true);
+
+/** @param attend WGSL of the function of this name. */
+function decodeKernel(attend: string, subgroups: boolean) {
+  return kernel({
+    label: "attention_decode",
+    code: source + attend + attentionCommon + common,
+    entry: "decode",
+    bindings: { qkv: "read", keys: "read", position: "read", cache: "update", out: "write" },
+    params: { columns: "u32", heads: "u32", window: "u32", scale: "f32" },
+    consts: { HEAD_SIZE: 32 },
+    subgroups,
+  });
+}
 
 /** Every kernel of this module. */
-export const KERNELS: readonly Kernel[] = [decode];
+export const KERNELS: readonly Kernel[] = [byWorkgroup, bySubgroup];
 
 /**
- * Overwrites `out` with the attention of one query of each sequence to the keys and values in a cache; equal to the
- * last row of `attentionForward` on the same columns up to rounding.
+ * Stores the key and value of one token of each sequence in a cache, and overwrites `out` with the attention of its
+ * query to those in the cache; equal to the last row of `attentionForward` on the same columns up to rounding.
  *
  * Sequence b attends to the columns from keys[b, 0], or the start of the window if that is later, to `position`,
- * inclusive; the query's own key and value must have been put there by `kvStore`. A sequence whose first key lies
- * after `position` gives zeros.
+ * inclusive, where its own key and value are put. A sequence whose first key lies after `position` gives zeros.
  *
  * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
- * @param tensors.qkv (B, 3C) or (B, 1, 3C); only the queries are read.
- * @param tensors.cache (B, Tmax, 2C), keys then values.
+ * @param tensors.qkv (B, 3C) or (B, 1, 3C).
+ * @param tensors.cache (B, Tmax, 2C), keys then values; the other columns are those of `kvStore` and of earlier tokens.
  * @param tensors.keys (B, 2) u32, first valid key column; the second number is not used.
  * @param tensors.position (1) u32, column of the query. Read on the GPU, so that many steps fit in one submit.
  * @param tensors.out (B, C) or (B, 1, C).
@@ -66,7 +75,11 @@ export function attentionDecode(
   expectShape("attentionDecode", "position", position, [1]);
   expectRows("attentionDecode", "out", out, C);
   expectSize("attentionDecode", "out", out, B * C);
-  pass.dispatch(decode, {
+  if (headSize % 4 !== 0) kvStore(pass, { qkv: qkv.view([B, 1, 3 * C]), cache, position });
+  const { subgroupSize, software, rowLanes } = pass.gpu;
+  const bySubgroups = software && subgroupSize > 0 && headSize <= 8 * subgroupSize;
+  const lanes = bySubgroups ? subgroupSize : Math.min(rowLanes, headRowsIn(8192, headSize));
+  pass.dispatch(bySubgroups ? bySubgroup : byWorkgroup, {
     tensors,
     params: {
       columns,
@@ -74,7 +87,7 @@ export function attentionDecode(
       window: window || columns,
       scale: options.scale ?? 1 / Math.sqrt(headSize),
     },
-    constants: { WORKGROUP_SIZE: Math.min(pass.gpu.rowLanes, headRowsIn(8192, headSize)) },
+    constants: { WORKGROUP_SIZE: lanes },
     consts: { HEAD_SIZE: headSize },
     workgroups: [heads, B],
     flops: 4 * B * C * columns, // as if the cache were full

@@ -1,16 +1,33 @@
 // Attention of one query of each sequence to the keys and values in a cache: a workgroup for each sequence and
-// head. Every lane attends to its share of the keys with an online softmax of its own; their results are joined
-// at the end.
+// head. `attend` comes with attention_decode_workgroup.wgsl or attention_decode_subgroup.wgsl, appended after this.
 
 struct Params { columns: u32, heads: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> qkv: array<vec4f>;         // (B, 3C)
-@group(0) @binding(2) var<storage, read> cache: array<vec4f>;       // (B, columns, 2C)
-@group(0) @binding(3) var<storage, read> keys: array<u32>;          // (B, 2)
-@group(0) @binding(4) var<storage, read> position: array<u32>;      // (1)
+@group(0) @binding(2) var<storage, read> keys: array<u32>;          // (B, 2)
+@group(0) @binding(3) var<storage, read> position: array<u32>;      // (1)
+@group(0) @binding(4) var<storage, read_write> cache: array<vec4f>; // (B, columns, 2C)
 @group(0) @binding(5) var<storage, read_write> out: array<f32>;     // (B, C)
 
-var<workgroup> sums: array<vec4f, WORKGROUP_SIZE * HEAD_VEC4>; // the values of each lane
+@compute @workgroup_size(WORKGROUP_SIZE)
+fn decode(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let column = position[0];
+  // Where heads share no vector, a workgroup can store the key and value of its own.
+  if (HEAD_SIZE % 4 == 0) {
+    if (column < params.columns) { store_token(group.y, column, group.x, lane); }
+    storageBarrier();
+  }
+  let first = first_key(column, params.window, keys[2 * group.y]);
+  attend(lane, group.y, group.x, first, min(column + 1, params.columns));
+}
+
+fn store_token(b: u32, column: u32, head: u32, lane: u32) {
+  for (var part = 0u; part < 2; part++) {
+    let source = ((b * 3 + 1 + part) * params.heads + head) * HEAD_VEC4;
+    let place = (((b * params.columns + column) * 2 + part) * params.heads + head) * HEAD_VEC4;
+    for (var c = lane; c < HEAD_VEC4; c += WORKGROUP_SIZE) { cache[place + c] = qkv[source + c]; }
+  }
+}
 
 fn load_query(b: u32, head: u32, chunk: u32) -> vec4f {
   let i = (b * 3 * params.heads + head) * HEAD_SIZE + 4 * chunk;
@@ -32,42 +49,4 @@ fn store_out(b: u32, head: u32, chunk: u32, value: vec4f) {
   if (size > 1) { out[i + 1] = value.y; }
   if (size > 2) { out[i + 2] = value.z; }
   if (size > 3) { out[i + 3] = value.w; }
-}
-
-@compute @workgroup_size(WORKGROUP_SIZE)
-fn decode(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let head = group.x;
-  let first = first_key(position[0], params.window, keys[2 * group.y]);
-  let end = min(position[0] + 1, params.columns);
-  let batch = group.y * params.columns;
-
-  var q: array<vec4f, HEAD_VEC4>;
-  var o: array<vec4f, HEAD_VEC4>; // sum of exp(score - peak) * v
-  var peak = LOWEST;
-  var total = 0.0; // sum of exp(score - peak)
-  for (var c = 0u; c < HEAD_VEC4; c++) { q[c] = params.scale * load_query(group.y, head, c); }
-  for (var column = first + lane; column < end; column += WORKGROUP_SIZE) {
-    var products = vec4f();
-    for (var c = 0u; c < HEAD_VEC4; c++) { products += q[c] * load_cache(batch + column, 0, head, c); }
-    let score = sum4(products);
-    if (score > peak) {
-      let shrink = exp(peak - score);
-      peak = score;
-      total *= shrink;
-      for (var c = 0u; c < HEAD_VEC4; c++) { o[c] *= shrink; }
-    }
-    let weight = exp(score - peak);
-    total += weight;
-    for (var c = 0u; c < HEAD_VEC4; c++) { o[c] += weight * load_cache(batch + column, 1, head, c); }
-  }
-
-  let shrink = exp(peak - workgroup_max(lane, peak));
-  for (var c = 0u; c < HEAD_VEC4; c++) { sums[c * WORKGROUP_SIZE + lane] = shrink * o[c]; }
-  total = workgroup_sum(lane, shrink * total); // and a barrier for the sums
-  let inverse = select(0.0, 1.0 / total, total > 0.0);
-  for (var c = lane; c < HEAD_VEC4; c += WORKGROUP_SIZE) {
-    var value = vec4f();
-    for (var i = 0u; i < WORKGROUP_SIZE; i++) { value += sums[c * WORKGROUP_SIZE + i]; }
-    store_out(group.y, head, c, inverse * value);
-  }
 }

@@ -124,7 +124,6 @@ export function gpt2Decode(
   for (let l = 0; l < nLayer; l++) {
     residual = block(context, config, l, slots, residual, (qkv) => {
       const { keys, position } = cache;
-      kvStore(pass, { qkv: qkv.view([B, 1, 3 * C]), cache: cache.layers[l], position });
       const out = slots("attention", [B, C]);
       const tensors = { qkv, cache: cache.layers[l], keys, position, out };
       attentionDecode(pass, tensors, attentionOptions(config, l));

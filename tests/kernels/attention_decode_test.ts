@@ -59,6 +59,8 @@ const CASES: Record<string, Sizes> = {
     window: 4e9,
   },
   "odd head size": { B: 2, heads: 3, headSize: 5, columns: 17, prompt: 11, first: [2, 0] },
+  "a long head": { B: 2, heads: 3, headSize: 64, columns: 30, prompt: 21, first: [0, 5] },
+  "a head of 9 vectors": { B: 2, heads: 2, headSize: 36, columns: 12, prompt: 3, first: [1, 0] },
   "more channels than lanes": {
     B: 2,
     heads: 1,
@@ -101,7 +103,6 @@ async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32A
     const position = at(column);
     const qkv = tensor(slice(column, column + 1), [B, 1, 3 * C]);
     const out = tensor(new Float32Array(B * C).fill(NaN), [B, C]);
-    kvStore(pass, { qkv, cache, position });
     attentionDecode(pass, { qkv, cache, keys, position, out }, { heads, window });
     outs.push(out);
   }
