@@ -1,6 +1,9 @@
+import { ModelFolderError } from "../weights/errors.ts";
+import { HubError } from "../weights/hub_errors.ts";
 import { resolveConfigFolder, type ResolvedModel, resolveModel } from "../weights/hub.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import { latestCheckpoint } from "./run_folder.ts";
+import { similarModel } from "./similar_model.ts";
 
 /**
  * The model that a name stands for: of a run folder its newest checkpoint, a model folder, or a model on the Hub,
@@ -12,7 +15,7 @@ import { latestCheckpoint } from "./run_folder.ts";
 export async function findModel(name: string, hub: HubOptions): Promise<ResolvedModel> {
   const checkpoint = await latestCheckpoint(name);
   if (checkpoint !== undefined) return { folder: checkpoint, name: checkpoint };
-  return await resolveModel(name, hub);
+  return await suggesting(name, () => resolveModel(name, hub));
 }
 
 /**
@@ -21,7 +24,21 @@ export async function findModel(name: string, hub: HubOptions): Promise<Resolved
  * @throws {Error} As {@linkcode findModel}.
  */
 export async function findConfig(name: string, hub: HubOptions): Promise<string> {
-  return await latestCheckpoint(name) ?? await resolveConfigFolder(name, hub);
+  return await latestCheckpoint(name) ??
+    await suggesting(name, () => resolveConfigFolder(name, hub));
+}
+
+/** Finds a model; where there is none of this name, the error asks whether one with a similar name was meant. */
+async function suggesting<T>(name: string, find: () => Promise<T>): Promise<T> {
+  try {
+    return await find();
+  } catch (error) {
+    const isMissing = error instanceof ModelFolderError ||
+      (error instanceof HubError && ["missing", "offline", "unreachable"].includes(error.kind));
+    const similar = isMissing ? await similarModel(name) : undefined;
+    if (similar !== undefined) (error as Error).message += `; did you mean ${similar}?`;
+    throw error;
+  }
 }
 
 /** What stands before the name of a model of which only configuration and tokenizer are meant. */
