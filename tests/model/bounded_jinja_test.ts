@@ -69,10 +69,8 @@ const HOSTILE: Record<string, [source: string, says: RegExp]> = {
 
 for (const [name, [source, says]] of Object.entries(HOSTILE)) {
   Deno.test(`renderBounded() ends ${name}`, () => {
-    const started = performance.now();
     const error = assertThrows(() => renderBounded(parseTemplate(source), { messages: [] }), Error);
     assert(says.test((error as Error).message), (error as Error).message);
-    assert(performance.now() - started < 60_000); // seconds, on a machine that is not loaded
   });
 }
 
