@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { DeviceLostError } from "../../kernels/runtime/mod.ts";
+import { DeviceLostError, type Gpu } from "../../kernels/runtime/mod.ts";
 import type { TrainerCallback } from "../../train/callbacks.ts";
 import { CheckpointKeeper } from "../../train/checkpoint_keeper.ts";
 import { resolveConfig } from "../../train/config_resolve.ts";
@@ -19,11 +19,22 @@ const CONFIG = resolveConfig({
     epochs: 1,
     maxNewTokens: 4,
     saveEvery: 2,
+    memoryBudget: "40MB",
   },
 });
 
-/** Trains in `path`; `destroyAfter` says after which steps the device goes, one for each time it is reached. */
-async function trainIn(path: string, destroyAfter: number[]): Promise<string[]> {
+/** Takes the device away. */
+const destroy = (gpu: Gpu) => gpu.device.destroy();
+
+/** Takes more memory than there is. */
+const overfill = (gpu: Gpu) => void gpu.empty([20_000_000], "f32", "hog");
+
+/** Trains in `path`; `failAfter` says after which steps the fault strikes, one for each time it is reached. */
+async function trainIn(
+  path: string,
+  failAfter: number[],
+  fault: (gpu: Gpu) => void = destroy,
+): Promise<string[]> {
   const said: string[] = [];
   using trainers = new DisposableStack();
   const open = async (checkpoint: string | undefined) =>
@@ -31,17 +42,17 @@ async function trainIn(path: string, destroyAfter: number[]): Promise<string[]> 
       checkpoint ? await PpoTrainer.resume(checkpoint, CONFIG) : await PpoTrainer.create(CONFIG),
     );
   using folder = await RunFolder.create(path, CONFIG);
-  const destroyer: TrainerCallback = {
+  const striker: TrainerCallback = {
     onStepEnd({ gpu }, { metrics }) {
-      if (metrics.step === destroyAfter[0]) {
-        destroyAfter.shift();
-        gpu.device.destroy();
+      if (metrics.step === failAfter[0]) {
+        failAfter.shift();
+        fault(gpu);
       }
     },
   };
   const train = async (trainer: PpoTrainer) => {
     const keeper = new CheckpointKeeper(folder, CONFIG);
-    await trainer.train({ callbacks: [folder.recorder(), keeper, destroyer] });
+    await trainer.train({ callbacks: [folder.recorder(), keeper, striker] });
     await keeper.save(trainer);
   };
   const say = (line: string) => void said.push(line);
@@ -68,6 +79,16 @@ Deno.test("a run whose GPU is lost goes on from its newest checkpoint, and ends 
         /goes on from its newest checkpoint, .*lost\/checkpoints\/step-000002, on/,
       );
       assertMatch(said[2], /step-000004/);
+      assertEquals(await recordOf(run), whole);
+    });
+
+    await t.step("out of memory", async () => {
+      const run = `${folder}/full`;
+      const said = await trainIn(run, [3], overfill);
+      assertMatch(
+        said.join(),
+        /for hog.*; the run goes on from its newest checkpoint, .*000002, on/,
+      );
       assertEquals(await recordOf(run), whole);
     });
 
