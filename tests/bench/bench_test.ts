@@ -1,11 +1,10 @@
-import { assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
+import { assertAlmostEquals, assertEquals } from "@std/assert";
 import { configOf, randomRun } from "../helpers/random_run.ts";
 import { withGpu } from "../helpers/gpu.ts";
 import { profileDispatches, profileSteps } from "../../train/step_profile.ts";
 import { stepArithmetic } from "./arithmetic.ts";
 import { comparisonRows } from "./bench_result.ts";
 import { digits, exponent, markdownTable, median } from "./figures.ts";
-import { logChart } from "./log_chart.ts";
 import workloads from "./workloads.json" with { type: "json" };
 
 Deno.test("exponent() finds the power of a curve, and is moved by fixed costs as a fit is", () => {
@@ -40,17 +39,6 @@ Deno.test("comparisonRows() has a row for every figure that both have", () => {
     ["small, generation at batch 1", "10 tokens/s", "2.5 tokens/s", "4 x"],
   ]);
   assertEquals(comparisonRows(ours, [result(4, 16)]).length, 2);
-});
-
-Deno.test("logChart() draws a power as a straight line", () => {
-  const points = [1, 10, 100].map((x) => ({ x, y: x ** 2 }));
-  const svg = logChart("cost", { x: "x", y: "s" }, [{ name: "c", color: "red", points }]);
-  const [, path] = /<path d="M([^"]+)" fill="none" stroke="red"/.exec(svg)!;
-  const [[x0, y0], [x1, y1], [x2, y2]] = path!.split("L").map((pair) =>
-    pair.split(" ").map(Number)
-  );
-  assertAlmostEquals((y1! - y0!) / (x1! - x0!), (y2! - y1!) / (x2! - x1!), 0.01);
-  assertMatch(svg, /^<svg [^>]*aria-label="cost"/);
 });
 
 Deno.test("the workloads of the benches are possible models", () => {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # All benches on a fresh machine with a graphics card: tests/bench/gpu.sh FOLDER [WORKLOAD...]
 #
-# Into FOLDER go what was printed, JSON for programs and scale.html; what belongs into RESULTS.md is in FOLDER/summary.md.
+# Into FOLDER go what was printed, JSON for programs and scale.svg; what belongs into RESULTS.md is in FOLDER/summary.md.
 # A part that fails is named in the summary, and the others go on. Workloads are small, gpt2 and large by default.
 #
 # The comparison with PyTorch runs where python3 (or $PYTHON) has torch and transformers:

@@ -8,7 +8,7 @@
  * Beside every time stands what the arithmetic alone would make of it, by the exponent of a fit, y = c x^p: a term that grows
  * faster than the arithmetic shows as an exponent above its own, over all points or over the last two, where fixed costs
  * weigh least. Beside the most bytes on the GPU stands what `deno task plan` says beforehand. `--full` takes GPT-2's own
- * sizes in place of small ones, and up to 350 M parameters: for a graphics card. `--out` gets `scale.html` with plots.
+ * sizes in place of small ones, and up to 350 M parameters: for a graphics card. `--out` gets plots, `scale.svg`.
  *
  * @module
  */
@@ -22,8 +22,8 @@ import type { PpoRun } from "../../train/ppo.ts";
 import { profileSteps } from "../../train/step_profile.ts";
 import { configOf, randomRun, type Workload } from "../helpers/random_run.ts";
 import { type Phase, PHASES, stepArithmetic } from "./arithmetic.ts";
-import { digits, exponent, markdownTable, type Point } from "./figures.ts";
-import { type Curve, logChart } from "./log_chart.ts";
+import { digits, exponent, markdownTable } from "./figures.ts";
+import { figureSvg, type Panel } from "./line_chart.ts";
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -90,7 +90,7 @@ interface Measured {
 }
 
 using gpu = await Gpu.open();
-const charts: string[] = [];
+const panels: Panel[] = [];
 const say = (line: string) => options.json || console.log(line);
 say(gpu.description);
 for (const name of positionals.length > 0 ? positionals : Object.keys(SWEEPS)) {
@@ -100,11 +100,16 @@ for (const name of positionals.length > 0 ? positionals : Object.keys(SWEEPS)) {
   for (const workload of sweep.workloads) points.push(await measure(name, workload));
   if (options.json) console.log(JSON.stringify({ adapter: gpu.description, sweep: name, points }));
   for (const line of ["", ...table(name, points), "", ...exponents(name, points)]) say(line);
-  charts.push(chart(`${name} (${sweep.unit})`, points));
+  panels.push(panelOf(`${name} (${sweep.unit})`, points));
 }
 if (options.out !== undefined) {
   await Deno.mkdir(options.out, { recursive: true });
-  await Deno.writeTextFile(join(options.out, "scale.html"), page());
+  const figure = figureSvg({
+    title: "Cost of a PPO step",
+    description: `Seconds of the phases on ${gpu.description}; both axes are logarithmic.`,
+    panels,
+  });
+  await Deno.writeTextFile(join(options.out, "scale.svg"), figure);
 }
 
 async function measure(name: string, workload: Workload): Promise<Measured> {
@@ -173,37 +178,23 @@ function exponents(name: string, points: readonly Measured[]): string[] {
   );
 }
 
-/** Seconds against x; dashed, the arithmetic of a step, so scaled that it ends where the step does. */
-function chart(title: string, points: readonly Measured[]): string {
-  const colors = { generate: "#1b7837", forward: "#2166ac", update: "#b2182b", step: "#222" };
+/** Seconds of the phases, and the slope that the arithmetic of the update has, drawn to end where the update does. */
+function panelOf(xLabel: string, points: readonly Measured[]): Panel {
   const last = points.at(-1)!;
-  const curve = (phase: Phase | "step"): Curve => ({
-    name: phase,
-    color: colors[phase],
-    points: points.map(({ x, seconds }): Point => ({ x, y: seconds[phase] })),
-  });
-  return logChart(title, { x: title, y: "seconds" }, [
-    ...[...PHASES, "step" as const].map(curve),
-    {
-      name: "arithmetic of a step",
-      color: "#888",
-      dashed: true,
-      points: points.map(({ x, arithmetic }) => ({
-        x,
-        y: last.seconds.step * arithmetic.step / last.arithmetic.step,
-      })),
-    },
-  ]);
-}
-
-function page(): string {
-  return `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>KL Guard: cost and scale</title>
-<h1 style="font: 600 20px system-ui, sans-serif">Cost of a PPO step</h1>
-<p style="font: 14px system-ui, sans-serif">${gpu.description}. Both axes are logarithmic; the dashed line has the slope of the arithmetic alone.</p>
-${charts.join("\n")}
-</html>
-`;
+  const lines = PHASES.map((phase) => ({
+    label: phase,
+    points: points.map(({ x, seconds }) => ({ x, y: seconds[phase] })),
+    dots: true,
+  }));
+  const arithmetic = points.map(({ x, arithmetic: { update } }) => ({
+    x,
+    y: last.seconds.update * update / last.arithmetic.update,
+  }));
+  return {
+    title: "seconds of a PPO step",
+    xLabel,
+    xLog: true,
+    yLog: true,
+    lines: [...lines, { label: "arithmetic", points: arithmetic }],
+  };
 }
