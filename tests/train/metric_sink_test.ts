@@ -6,9 +6,11 @@ import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
 import { runSinks } from "../../train/run_sinks.ts";
 import { Service, ServiceFault } from "../../train/service.ts";
 import { trackio } from "../../train/trackio.ts";
-import { withFolder } from "../helpers/folder.ts";
+import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
+import { runProgram } from "../helpers/program.ts";
+import { QUICK_RUN } from "../helpers/runs.ts";
 
 const SETTINGS: PpoTrainerOptions = {
   model: GPT2,
@@ -230,7 +232,7 @@ Deno.test("a hiccup of a service is nobody's business", async () => {
 
 const LOST = "3 of 3 steps did not get there";
 const CASES: Record<string, [Answer, flushMs: number, told: RegExp[]]> = {
-  "always fails": [() => new Response("", { status: 503 }), 300, [
+  "always fails": [() => new Response("", { status: 503 }), 1000, [
     /^Trackio at URL: it answered with status 503; it is tried again, and training goes on$/,
     /^Trackio at URL: 3 of 3 steps did not get there \(it answered with status 503\); metrics\.jsonl has them all$/,
   ]],
@@ -248,7 +250,7 @@ const CASES: Record<string, [Answer, flushMs: number, told: RegExp[]]> = {
   ]],
   "is slow": [
     () => new Promise((resolve) => setTimeout(() => resolve(Response.json({})), 200)),
-    400,
+    1500,
     [/it did not answer within 20 ms; it is tried again/, new RegExp(LOST)],
   ],
 };
@@ -354,3 +356,32 @@ Deno.test("an answer that is cut off may come whole another time", async () => {
   const { message, mayPass } = await asked;
   assertEquals([message, mayPass], ["it cannot be reached, or breaks off", true]);
 });
+
+Deno.test("train keeps its metrics where it is told, ends well where that fails, and tells no token", () =>
+  withFolder(async (folder) => {
+    await using works = serve(MLFLOW);
+    await using fails = serve(() => new Response("", { status: 403 }));
+    const flags = [...QUICK_RUN, "--steps", "2", "--out", `${folder}/run`];
+    const sinks = ["--mlflow", works.url, "--trackio", fails.url, "--project", "p"];
+    const secrets = { MLFLOW_TRACKING_TOKEN: "s3cret1", TRACKIO_WRITE_TOKEN: "s3cret2" };
+    const { code, stdout, stderr } = await runProgram("train", [...flags, ...sinks], secrets);
+    assertEquals(code, 0, stderr);
+    assertMatch(
+      stderr,
+      /^Trackio at http:\S+: it answered with status 403; no more is sent, and tr/m,
+    );
+    assertMatch(stderr, /: 2 of 2 steps did not get there \(it answered with status 403\)/);
+    assertEquals(stderr.trimEnd().split("\n").length, 2, stderr);
+    const steps = works.asked.flatMap(({ body }) => body.metrics ?? []).map(({ step }) => step);
+    assertEquals([...new Set(steps)], [1, 2]);
+    assertEquals(works.asked.at(-1)!.body.status, "FINISHED");
+    assertEquals(works.asked[0].headers.get("authorization"), "Bearer s3cret1");
+    assertEquals(fails.asked[0].headers.get("x-trackio-write-token"), "s3cret2");
+    const texts = [stdout, stderr];
+    for (const file of await listTree(`${folder}/run`)) {
+      if (/json|html|csv|md$/.test(file)) {
+        texts.push(await Deno.readTextFile(`${folder}/run/${file}`));
+      }
+    }
+    assert(texts.length > 8 && texts.every((text) => !text.includes("s3cret")));
+  }));
