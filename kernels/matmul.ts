@@ -1,9 +1,11 @@
 import type { GeluKind } from "./gelu.ts";
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import tiledSource from "./matmul.wgsl" with { type: "text" };
+import blocksSource from "./matmul_blocks.wgsl" with { type: "text" };
 import * as skinny from "./matmul_skinny.ts";
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
+import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import {
   expectSize,
   type Gpu,
@@ -23,7 +25,15 @@ const tiled = kernel({
   params: PARAMS,
 });
 
-export const KERNELS: readonly Kernel[] = [tiled, ...tiles.KERNELS, ...skinny.KERNELS];
+const blocks = kernel({
+  label: "matmul blocks",
+  code: blocksSource + vectors + geluFunctions,
+  entry: "multiply",
+  bindings: BINDINGS,
+  params: PARAMS,
+});
+
+export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...skinny.KERNELS];
 
 /** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */
 export interface MatmulTensors {
@@ -51,7 +61,16 @@ export interface MatmulOptions {
   accumulate?: boolean;
   /** Factor of the product (default 1). */
   scale?: number;
+  /** For tests and benches, which must know that it fits: by default what suits the adapter and the sizes. */
+  family?: MatmulFamily;
 }
+
+/**
+ * How a product is computed: in `registers` of one subgroup, which suits CPUs; in `squares` of workgroup memory, or
+ * in larger `blocks` of it, which suits GPUs; or in ways of their own where there are few rows or columns. All but
+ * `few columns` add the products in the same order and give the same bits.
+ */
+export type MatmulFamily = "registers" | "blocks" | "squares" | "few rows" | "few columns";
 
 /**
  * Matrix product with the element-wise steps that follow it in a transformer:
@@ -95,50 +114,62 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
     preactivation,
   };
   const { rows, columns } = params;
+  const { gpu } = pass;
+  const lanes = gpu.subgroupSize;
   const flops = 2 * rows * columns * params.depth;
-  const lanes = pass.gpu.subgroupSize;
-  if (isSum && skinny.isFewColumns(layout, params)) {
-    const { HAS_BIAS, ACCUMULATE } = constants;
-    pass.dispatch(skinny.fewColumnsKernel[skinny.widthOf(params)], {
-      tensors: { a: bound.a, b: bound.b, bias, out: bound.out },
-      params,
-      constants: { HAS_BIAS, ACCUMULATE, WORKGROUP_SIZE: pass.gpu.rowLanes },
-      workgroups: [rows * columns],
-      flops,
-    });
-  } else if (fitsTiles(pass.gpu, layout, params) && skinny.isFewRows(layout, params, lanes)) {
-    pass.dispatch(skinny.fewRowsKernel, {
+  const transposed = {
+    A_TRANSPOSED: Number(layout === "tn"),
+    B_TRANSPOSED: Number(layout === "nt"),
+  };
+  const dispatch = (
+    kernel: tiles.MatmulKernel,
+    more: Readonly<Record<string, number>>,
+    tile: { rows: number; columns: number },
+  ) =>
+    pass.dispatch(kernel, {
       tensors: bound,
       params,
-      constants: { ...constants, B_TRANSPOSED: Number(layout === "nt") },
-      workgroups: [Math.ceil(columns / (4 * lanes))],
+      constants: { ...constants, ...more },
+      workgroups: [Math.ceil(columns / tile.columns), Math.ceil(rows / tile.rows)],
       flops,
     });
-  } else if (fitsTiles(pass.gpu, layout, params)) {
-    const height = tileHeight(layout, rows, lanes);
-    pass.dispatch(tiles.tileKernel(layout, height, lanes), {
-      tensors: bound,
-      params,
-      constants,
-      workgroups: [Math.ceil(columns / (4 * lanes)), Math.ceil(rows / height)],
-      flops,
-    });
-  } else {
-    const side = tileSide(pass.gpu, rows, columns);
-    pass.dispatch(tiled, {
-      tensors: bound,
-      params,
-      constants: {
-        ...constants,
-        SIDE: side,
-        A_TRANSPOSED: Number(layout === "tn"),
-        B_TRANSPOSED: Number(layout === "nt"),
-      },
-      workgroups: [Math.ceil(columns / (4 * side)), Math.ceil(rows / (4 * side))],
-      flops,
-    });
+  const family = options.family ?? usualFamily(gpu, layout, params, isSum);
+  switch (family) {
+    case "few columns":
+      return pass.dispatch(skinny.fewColumnsKernel[skinny.widthOf(params)], {
+        tensors: { a: bound.a, b: bound.b, bias, out: bound.out },
+        params,
+        constants: {
+          HAS_BIAS: constants.HAS_BIAS,
+          ACCUMULATE: constants.ACCUMULATE,
+          WORKGROUP_SIZE: gpu.rowLanes,
+        },
+        workgroups: [rows * columns],
+        flops,
+      });
+    case "few rows": {
+      const { B_TRANSPOSED } = transposed;
+      return dispatch(skinny.fewRowsKernel, { B_TRANSPOSED }, { rows, columns: 4 * lanes });
+    }
+    case "registers": {
+      const height = tileHeight(layout, rows, lanes);
+      const tile = { rows: height, columns: 4 * lanes };
+      return dispatch(tiles.tileKernel(layout, height, lanes), {}, tile);
+    }
+    case "blocks":
+      return dispatch(blocks, transposed, { rows: BLOCK, columns: BLOCK });
+    case "squares": {
+      const SIDE = tileSide(gpu, rows, columns);
+      return dispatch(tiled, { SIDE, ...transposed }, { rows: 4 * SIDE, columns: 4 * SIDE });
+    }
   }
 }
+
+/** Rows and columns of a block. */
+const BLOCK = 128;
+
+/** Blocks that keep a large GPU busy; with fewer of them, more and smaller squares are faster. */
+const ENOUGH_BLOCKS = 128;
 
 /** Bindings begin at a multiple of so many bytes, whatever the adapter. */
 const ALIGNMENT = 256;
@@ -189,13 +220,23 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
   };
 }
 
-/** Tiles load and store vectors of four, and pay on adapters without fast workgroup memory only. */
-function fitsTiles(gpu: Gpu, layout: Layout, params: Params): boolean {
+function usualFamily(gpu: Gpu, layout: Layout, params: Params, isSum: boolean): MatmulFamily {
+  const { rows, columns } = params;
+  const lanes = gpu.subgroupSize;
+  if (isSum && skinny.isFewColumns(layout, params)) return "few columns";
+  if (!isOfVectors(layout, params)) return "squares";
+  if (gpu.software && lanes >= 4 && lanes <= 32) {
+    return skinny.isFewRows(layout, params, lanes) ? "few rows" : "registers";
+  }
+  const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
+  return !gpu.software && blockCount >= ENOUGH_BLOCKS ? "blocks" : "squares";
+}
+
+/** Whether all loads and stores can be those of vectors of four. */
+function isOfVectors(layout: Layout, params: Params): boolean {
   const { rows, columns, depth, aStride, bStride, outStride } = params;
   const strides = [aStride, bStride, outStride, params.aOffset, params.bOffset, params.outOffset];
-  const vectors = [columns, ...strides, layout === "tn" ? rows : depth];
-  return gpu.software && gpu.subgroupSize >= 4 && gpu.subgroupSize <= 32 &&
-    vectors.every((size) => size % 4 === 0);
+  return [columns, ...strides, layout === "tn" ? rows : depth].every((size) => size % 4 === 0);
 }
 
 /** Rows of a tile: as many as pay, by measurement, but not many more than there are. */

@@ -1,5 +1,6 @@
 // Matrix product of any size, tiled in workgroup memory. A workgroup computes a square tile of the product:
-// its SIDE x SIDE invocations hold 4 x 4 elements each, and step through depth SIDE at a time.
+// its SIDE x SIDE invocations hold 4 x 4 elements each, and step through depth SIDE at a time. Products are added by
+// fma() in order of depth, so that compilers have no choice which would change bits.
 
 struct Params {
   rows: u32, // the product is (rows, columns), a sum over depth
@@ -44,10 +45,16 @@ fn matmul(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_id) loca
   let a_row = 4 * (tile.y * SIDE + a_local.y);
   let b_column = 4 * (tile.x * SIDE + b_local.y);
 
+  let row = 4 * (tile.y * SIDE + local.y);
+  let column = 4 * (tile.x * SIDE + local.x);
   var sum_0 = vec4f();
-  var sum_1 = vec4f();
-  var sum_2 = vec4f();
-  var sum_3 = vec4f();
+  if (HAS_BIAS) {
+    let columns = min(vec4u(column, column + 1, column + 2, column + 3), vec4u(params.columns - 1));
+    sum_0 = vec4f(bias[columns.x], bias[columns.y], bias[columns.z], bias[columns.w]);
+  }
+  var sum_1 = sum_0;
+  var sum_2 = sum_0;
+  var sum_3 = sum_0;
   for (var k = 0u; k < params.depth; k += SIDE) {
     a_tile[a_local.x * (SIDE + 1) + a_local.y] = load_a(a_row, k + a_local.x);
     b_tile[b_local.x * (SIDE + 1) + b_local.y] = load_b(k + b_local.x, b_column);
@@ -55,16 +62,14 @@ fn matmul(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_id) loca
     for (var i = 0u; i < SIDE; i++) {
       let a_part = a_tile[i * (SIDE + 1) + local.y];
       let b_part = b_tile[i * (SIDE + 1) + local.x];
-      sum_0 += a_part.x * b_part;
-      sum_1 += a_part.y * b_part;
-      sum_2 += a_part.z * b_part;
-      sum_3 += a_part.w * b_part;
+      sum_0 = fma(vec4f(a_part.x), b_part, sum_0);
+      sum_1 = fma(vec4f(a_part.y), b_part, sum_1);
+      sum_2 = fma(vec4f(a_part.z), b_part, sum_2);
+      sum_3 = fma(vec4f(a_part.w), b_part, sum_3);
     }
     workgroupBarrier();
   }
 
-  let row = 4 * (tile.y * SIDE + local.y);
-  let column = 4 * (tile.x * SIDE + local.x);
   finish_row(row, column, sum_0);
   finish_row(row + 1, column, sum_1);
   finish_row(row + 2, column, sum_2);
@@ -99,8 +104,7 @@ fn finish_row(row: u32, column: u32, sum: vec4f) {
 fn finish(row: u32, column: u32, sum: f32) {
   let at = row * params.columns + column;
   let out_at = params.out_offset + row * params.out_stride + column;
-  var value = params.scale * sum;
-  if (HAS_BIAS) { value += bias[column]; }
+  var value = params.scale * sum; // a scale other than 1 goes without a bias, which is in the sum
   if (HAS_PREACTIVATION) { preactivation[at] = value; }
   if (ACTIVATION == 1) { value = gelu_new(value); } else if (ACTIVATION == 2) { value = gelu_exact(value); }
   if (HAS_RESIDUAL) { value += residual[at]; }

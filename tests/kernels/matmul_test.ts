@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { matmul, type MatmulOptions } from "../../kernels/matmul.ts";
+import { matmul, type MatmulFamily, type MatmulOptions } from "../../kernels/matmul.ts";
 import { type Gpu, ShapeError, type Tensor } from "../../kernels/runtime/mod.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -229,6 +229,57 @@ Deno.test("matmul() gives a row the same bits in a batch of any size", () =>
       gpu.free(a, b, bias, out);
     }
   }));
+
+for (const layout of LAYOUTS) {
+  Deno.test(`matmul() ${layout} gives the same bits in every family`, () =>
+    withGpu(async (gpu) => {
+      const families: MatmulFamily[] = ["blocks", "squares"];
+      if (gpu.subgroupSize > 0) families.push("registers");
+      for (
+        const sizes of [
+          [4, 4, 4],
+          [100, 128, 48],
+          [132, 268, 52], // the last blocks are almost empty
+        ] as const
+      ) {
+        const [rows, columns, depth] = sizes;
+        const shape = shapes(layout, sizes);
+        const bias = randn(columns, 3);
+        const residual = randn(rows * columns, 4);
+        const host = { a: randn(rows * depth, 1), b: randn(depth * columns, 2) };
+        const tensors = {
+          a: gpu.tensor(host.a, shape.a),
+          b: gpu.tensor(host.b, shape.b),
+          bias: gpu.tensor(bias),
+          residual: gpu.tensor(residual, [rows, columns]),
+          preactivation: gpu.empty([rows, columns]),
+          out: gpu.empty([rows, columns]),
+        };
+        const { out } = reference.matmul(host.a, host.b, sizes, {
+          layout,
+          bias,
+          residual,
+          activation: geluNew,
+        });
+        const [first, ...others] = await inTurn(families, async (family) => {
+          const result = await run(gpu, tensors, { layout, family, activation: "gelu_new" });
+          return [...result, ...await gpu.read(tensors.preactivation)];
+        });
+        // The derivative of GELU is at most 1.13, so rounding passes through it.
+        const tolerance = { atol: 1.2 * rounding(depth).atol };
+        assertClose(first!.slice(0, rows * columns), out, tolerance, `${sizes}`);
+        for (const other of others) assertEquals(other, first, `${sizes}`);
+        gpu.free(...Object.values(tensors));
+      }
+    }));
+}
+
+/** What `make` gives for each item, one after another. */
+async function inTurn<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (const item of items) results.push(await make(item));
+  return results;
+}
 
 Deno.test("matmul() refuses shapes and options that do not fit", () =>
   withGpu((gpu) => {
