@@ -12,11 +12,11 @@ const LONGEST_SOURCE = 1e6;
 const LONGEST_LIST = 1e5;
 const LONGEST_TEXT = 1e6;
 
-/** What all steps may cost together: seconds. */
-const MOST_WORK = 3e6;
+/** What all steps may cost together: a second or a few. A chat of a thousand messages costs some ten thousands. */
+const MOST_WORK = 1e6;
 
 /** What reading an entry or a character costs, where a step of the template costs 1. */
-const READING = 0.01;
+const READING = 0.05;
 
 /** Ends with an error what takes too long, or makes lists or texts that are too large. */
 export class BoundedInterpreter extends Interpreter {

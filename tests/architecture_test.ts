@@ -46,9 +46,12 @@ Deno.test("every layer imports only from itself and the layers before it", () =>
   assertEquals(violations, []);
 });
 
-/** Programs are in train/, and in weights/ where they make embedded files; train/program.ts they share. */
+/** What all programs begin with, and where they print. */
+const SHARED_BY_PROGRAMS = ["train/program.ts", "train/terminal.ts"];
+
+/** Programs are in train/, and in weights/ where they make embedded files. */
 function isProgram({ path, text }: SourceFile): boolean {
-  return path === "train/program.ts" ||
+  return SHARED_BY_PROGRAMS.includes(path) ||
     /^(train|weights)\//.test(path) && text.includes("import.meta.main");
 }
 
