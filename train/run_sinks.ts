@@ -1,8 +1,8 @@
 import { basename, resolve } from "node:path";
-import { hubOptionsFromEnv, readToken } from "../weights/hub_options.ts";
-import type { Environment } from "../weights/hub_options.ts";
+import { type Environment, hubOptionsFromEnv, readToken } from "../weights/hub_options.ts";
 import type { MetricSink } from "./metric_sink.ts";
 import { mlflow } from "./mlflow.ts";
+import { isSpace } from "./sink_address.ts";
 import { trackio } from "./trackio.ts";
 import type { TrainConfig } from "./train_config.ts";
 
@@ -22,7 +22,7 @@ export async function runSinks(
   const sinks: MetricSink[] = [];
   if (config.trackio !== "") {
     const writeToken = env.get("TRACKIO_WRITE_TOKEN");
-    const hubToken = await readToken(hubOptionsFromEnv(env));
+    const hubToken = isSpace(config.trackio) ? await readToken(hubOptionsFromEnv(env)) : undefined;
     sinks.push(trackio(config.trackio, { project, run, writeToken, hubToken, warn }));
   }
   if (config.mlflow !== "") {

@@ -17,3 +17,8 @@ export function trackioUrl(server: string): string {
   if (/^https?:/i.test(server)) return server;
   return `https://${server.toLowerCase().replaceAll(/[/_.]/g, "-")}.hf.space`;
 }
+
+/** Whether a Trackio server is a Space, which the Hub's token is for. */
+export function isSpace(server: string): boolean {
+  return new URL(trackioUrl(server)).hostname.endsWith(".hf.space");
+}

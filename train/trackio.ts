@@ -1,7 +1,7 @@
 import type { DeliveryOptions } from "./delivery.ts";
 import { finiteMetrics, type MetricSink, metricSink } from "./metric_sink.ts";
 import { Service, type ServiceOptions } from "./service.ts";
-import { trackioUrl } from "./sink_address.ts";
+import { isSpace, trackioUrl } from "./sink_address.ts";
 
 /** How {@linkcode trackio} keeps a run. */
 export interface TrackioOptions extends DeliveryOptions, Pick<ServiceOptions, "timeoutMs"> {
@@ -28,13 +28,11 @@ export function trackio(
   server: string,
   { project = "kl-guard", run, writeToken, hubToken, timeoutMs, ...options }: TrackioOptions,
 ): MetricSink {
-  const url = trackioUrl(server);
-  const isSpace = new URL(url).hostname.endsWith(".hf.space");
-  const service = new Service(url, {
+  const service = new Service(trackioUrl(server), {
     timeoutMs,
     headers: {
       ...(writeToken && { "x-trackio-write-token": writeToken }),
-      ...(hubToken && isSpace && { authorization: `Bearer ${hubToken}` }),
+      ...(hubToken && isSpace(server) && { authorization: `Bearer ${hubToken}` }),
     },
   });
   let config: Record<string, unknown> = {};
