@@ -147,10 +147,8 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
         workgroups: [rows * columns],
         flops,
       });
-    case "few rows": {
-      const { B_TRANSPOSED } = transposed;
-      return dispatch(skinny.fewRowsKernel, { B_TRANSPOSED }, { rows, columns: 4 * lanes });
-    }
+    case "few rows":
+      return dispatch(skinny.fewRowsKernel, {}, { rows, columns: 16 * lanes });
     case "registers": {
       const height = tileHeight(layout, rows, lanes);
       const tile = { rows: height, columns: 4 * lanes };
@@ -246,8 +244,14 @@ function tileHeight(layout: Layout, rows: number, lanes: number): number {
     const isTall = 4 * lanes <= 32 && (rows - 1) % (2 * height) >= height; // two such tiles in one
     return isTall ? 2 * height : height;
   }
-  return rows <= 8 ? 8 : rows <= 16 ? 16 : 32;
+  if (rows <= 16) return rows <= 8 ? 8 : 16;
+  if (rows > 128) return 32; // the last tile's empty rows hardly count
+  const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);
+  return [24, 16].reduce((best, height) => cost(height) < cost(best) ? height : best, 32);
 }
+
+/** Time for a row of a tile of so many, relative to the tallest, by measurement. */
+const ROW_COST: Readonly<Record<number, number>> = { 16: 1.14, 24: 1.06, 32: 1 };
 
 /** Invocations along a side of a shared-memory tile; fewer pay for thin products where lanes are not free. */
 function tileSide(gpu: Gpu, rows: number, columns: number): number {
