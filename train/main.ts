@@ -42,6 +42,7 @@ import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
 import { translateTrl } from "./trl_config.ts";
+import { warmUp } from "./warm_up.ts";
 
 /** Its flags. */
 export const command = addOutputFlags(
@@ -130,6 +131,7 @@ async function main(): Promise<void> {
     ...(page && { page: page.url }),
   });
 
+  await warmUp(gpu, inputs, screen);
   const evaluate = async (of: "before" | "after"): Promise<Evaluation | undefined> => {
     const responses = config.evalResponses;
     if (responses === 0) return undefined;

@@ -8,10 +8,13 @@
  */
 
 import {
+  type AdapterKind,
   type AdapterLimits,
   dryWebGpu,
   type Dtype,
   Gpu,
+  type Kernel,
+  type Specialisation,
   type Tensor,
 } from "../kernels/runtime/mod.ts";
 import { CausalLM } from "../model/causal_lm.ts";
@@ -39,6 +42,9 @@ export interface PlanInputs {
   /** How long the prompts are that the policy is trained on, and those that it is evaluated on. */
   promptTokens: { training: PromptLengths; evaluation: PromptLengths };
 }
+
+/** A kernel, and what it is compiled with. */
+export type PlannedKernel = [kernel: Kernel, specialisation: Specialisation];
 
 /** Tokens of the shortest and of the longest of some prompts, at least 1. */
 export interface PromptLengths {
@@ -88,12 +94,27 @@ export async function planSlots(
   return { policy: policy.arena.slotBytes, reference: reference.arena.slotBytes };
 }
 
+/**
+ * The kernels that a run uses on an adapter of this kind; rows of other lengths may need a few more.
+ *
+ * @throws {ShapeError | GpuMemoryError} As {@linkcode planMemory}.
+ */
+export async function planKernels(
+  inputs: PlanInputs,
+  adapter: AdapterKind,
+): Promise<PlannedKernel[]> {
+  using resources = new DisposableStack();
+  const { run } = await dryRun(inputs, resources, adapter);
+  return [...run.policy.gpu.pipelines.compiled()];
+}
+
 /** An evaluation and a PPO step of the longest rows, after which everything is as large as it will be. */
 async function dryRun(
   inputs: PlanInputs,
   resources: DisposableStack,
+  adapter?: AdapterKind,
 ): Promise<{ run: PpoRun; classifiers: SequenceClassifier[] }> {
-  const gpu = resources.use(await Gpu.open({ webgpu: dryWebGpu(inputs.limits) }));
+  const gpu = resources.use(await Gpu.open({ webgpu: dryWebGpu(inputs.limits, adapter) }));
   const { settings, model: config } = inputs;
   const { referenceDtype: dtype } = settings;
   const tokenizer = lettersAsTokens(config.vocabSize);

@@ -14,8 +14,19 @@ export interface AdapterLimits {
   bufferBytes: number;
 }
 
+/** By what, beside its limits, kernels are chosen for an adapter; a `Gpu` has it. */
+export interface AdapterKind {
+  /** Whether it is a program on the CPU (default false). */
+  software?: boolean;
+  /** Invocations per subgroup where that is one fixed number (default 0). */
+  subgroupSize?: number;
+}
+
 /** A WebGPU for `Gpu.open({ webgpu })` whose only adapter does nothing within these limits. */
-export function dryWebGpu({ bindingBytes, bufferBytes }: AdapterLimits): GPU {
+export function dryWebGpu(
+  { bindingBytes, bufferBytes }: AdapterLimits,
+  { software = false, subgroupSize = 0 }: AdapterKind = {},
+): GPU {
   const limits = {
     maxBufferSize: bufferBytes,
     maxStorageBufferBindingSize: bindingBytes,
@@ -27,7 +38,12 @@ export function dryWebGpu({ bindingBytes, bufferBytes }: AdapterLimits): GPU {
   const adapter = {
     limits,
     features: new Set(),
-    info: { description: "dry run" },
+    info: {
+      description: "dry run",
+      isFallbackAdapter: software,
+      subgroupMinSize: subgroupSize,
+      subgroupMaxSize: subgroupSize,
+    },
     requestDevice: () => Promise.resolve(dryDevice(limits)),
   };
   return { requestAdapter: () => Promise.resolve(adapter) } as unknown as GPU;

@@ -2,7 +2,7 @@
 export { adapterLimits, type AdapterOptions } from "./adapter.ts";
 export { Arena } from "./arena.ts";
 export { countsBetween, type GpuCounts } from "./counts.ts";
-export { type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
+export { type AdapterKind, type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
 export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
 export { type Access, type Kernel, kernel, type Scalar, wgslName, wgslOf } from "./kernel.ts";

@@ -54,6 +54,16 @@ export class PipelineCache {
     return pipeline;
   }
 
+  /** All that is compiled; on a Gpu of the same kind it can be compiled in advance. */
+  *compiled(): Generator<[kernel: Kernel, specialisation: Specialisation]> {
+    for (const [kernel, variants] of this.#pipelines) {
+      for (const key of variants.keys()) {
+        const [constants, consts] = JSON.parse(key); // null where it was absent
+        yield [kernel, { ...(constants && { constants }), ...(consts && { consts }) }];
+      }
+    }
+  }
+
   /** The bind group of a kernel, its params and its tensors. */
   bindGroup(
     kernel: Kernel,
