@@ -227,7 +227,7 @@ export class Gpu implements Disposable {
     this.check();
   }
 
-  /** Starts recording; nothing runs before `submit`. */
+  /** Starts recording; `submit` runs the last of it. */
   record(label = "pass"): Pass {
     return new Pass(this, label);
   }

@@ -7,6 +7,15 @@ import { type Dtype, show, type Tensor } from "./tensor.ts";
 
 const MAX_GROUPS = 65535;
 
+/**
+ * Work in one command buffer, in floating-point operations: some tens of milliseconds of a laptop's GPU, which draws nothing
+ * meanwhile. Drivers give up a GPU that is busy with one command buffer for seconds.
+ */
+const MOST_WORK = 5e10;
+
+/** Operations that take about as long as moving a byte does. */
+const WORK_PER_BYTE = 10;
+
 /** The tensors of a dispatch: one for each binding, optional ones perhaps left out. */
 export type Bound<B extends Record<string, Access>> =
   & { [Name in keyof B as B[Name] extends `${string}?` ? never : Name]: Tensor<Dtype> }
@@ -23,7 +32,7 @@ export interface Dispatch<B extends Record<string, Access>, P extends Record<str
   params: { [Name in keyof P]: number };
   /** Workgroups in x, y, z. A single number above 65,535 is folded: see `group_index` in common.wgsl. */
   workgroups: readonly [number] | readonly [number, number] | readonly [number, number, number];
-  /** Floating-point operations, a multiply-add being two, for a {@linkcode Profiler}. */
+  /** Floating-point operations, a multiply-add being two: for a {@linkcode Profiler}, and to bound command buffers. */
   flops?: number;
 }
 
@@ -35,11 +44,15 @@ export interface SubmittedPass {
   readonly kernels: ReadonlyMap<string, number>;
 }
 
-/** Records dispatches, clears and copies; `submit` runs them in the order recorded. */
+/**
+ * Records dispatches, clears and copies; `submit` runs them in the order recorded. Much work is run in parts, each as
+ * soon as it is recorded, so whatever a dispatch reads must be written before it is recorded.
+ */
 export class Pass {
   #encoder: GPUCommandEncoder;
   readonly #timer: PassTimer | undefined;
-  readonly #kernels = new Map<string, number>();
+  #kernels = new Map<string, number>();
+  #work = 0;
   #compute: GPUComputePassEncoder | undefined;
 
   /** Starts recording; `gpu.record` calls it. */
@@ -53,6 +66,7 @@ export class Pass {
     kernel: Kernel<B, P>,
     { tensors, params, workgroups, flops, ...specialisation }: Dispatch<B, P>,
   ): void {
+    if (this.#work > MOST_WORK && !this.#timer) this.#runPart();
     const { pipelines, counts } = this.gpu;
     const pipeline = pipelines.pipeline(kernel, specialisation);
     const bound = tensors as Record<string, Tensor<Dtype>>;
@@ -66,6 +80,7 @@ export class Pass {
     compute.setBindGroup(0, group);
     compute.dispatchWorkgroups(...fold(kernel.label, workgroups));
     counts.dispatches++;
+    this.#work += (flops ?? 0) + WORK_PER_BYTE * bytesOf(bound);
     this.#kernels.set(kernel.label, (this.#kernels.get(kernel.label) ?? 0) + 1);
     if (!this.#timer) return;
     this.#endCompute();
@@ -102,10 +117,21 @@ export class Pass {
     this.gpu.submit(this.#encoder.finish(), { label: this.label, kernels: this.#kernels });
   }
 
+  #runPart(): void {
+    this.submit();
+    this.#encoder = this.gpu.device.createCommandEncoder({ label: this.label });
+    this.#kernels = new Map();
+    this.#work = 0;
+  }
+
   #endCompute(): void {
     this.#compute?.end();
     this.#compute = undefined;
   }
+}
+
+function bytesOf(tensors: Readonly<Record<string, Tensor<Dtype> | undefined>>): number {
+  return Object.values(tensors).reduce((sum, tensor) => sum + (tensor?.bytes ?? 0), 0);
 }
 
 function fold(label: string, workgroups: readonly number[]): [number, number, number] {

@@ -77,6 +77,23 @@ Deno.test("a pass that is being recorded keeps its uniforms while others are dro
     gpu.free(early, late);
   }));
 
+Deno.test("a pass with much work runs it in parts, in order", () =>
+  withGpu(async (gpu) => {
+    const out = gpu.empty([1], "u32");
+    const copies = gpu.empty([4], "u32");
+    const before = gpu.submits;
+    const pass = gpu.record();
+    for (const value of [1, 2, 3, 4]) {
+      pass.dispatch(put, { tensors: { out }, params: { value }, workgroups: [1], flops: 3e10 });
+      pass.copy(out, copies.rows(value - 1, value));
+    }
+    assertEquals(gpu.submits - before, 1); // the first two
+    pass.submit();
+    assertEquals(gpu.submits - before, 2);
+    assertEquals(await gpu.read(copies), new Uint32Array([1, 2, 3, 4]));
+    gpu.free(out, copies);
+  }));
+
 Deno.test("a slot that grows gives its old memory back, at once where no unfinished pass uses it", () =>
   withGpu(async (gpu) => {
     using arena = new Arena(gpu, "test");
