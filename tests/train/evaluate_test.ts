@@ -41,8 +41,14 @@ Deno.test("comparison() shows numbers and texts side by side, and says whether t
   assert(lines.some((line) => /rose by 4\.5 standard errors .* over 16 responses/.test(line)));
   assertEquals(lines.slice(-3), [
     "prompt 0 ...",
-    "  before  -4.00 a response of -4",
-    "  after    6.00 a response of 6",
+    "  before  -4.00 a\\n response\\t of -4",
+    "  after    6.00 a\\n response\\t of 6",
+  ]);
+  assertEquals(comparison(low, high, { texts: 1, columns: 36 }).slice(-4), [
+    "  before  -4.00 a\\n response\\t of",
+    "                -4",
+    "  after    6.00 a\\n response\\t of",
+    "                6",
   ]);
   const falling = comparison(high, evaluation(-4, 3, 16), { names: ["reference", "policy"] });
   assertMatch(falling[0], /^ +reference +policy$/);
