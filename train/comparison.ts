@@ -47,7 +47,7 @@ export function comparison(
   const width = Math.max(...names.map((name) => name.length));
   const indent = width + 10;
   const textLines = (name: string, { score, response }: Evaluation["samples"][number]) =>
-    wrap(visible(response).trim(), Math.max(20, columns - indent)).map((text, line) =>
+    wrap(visible(response).trim(), Math.max(10, columns - indent)).map((text, line) =>
       (line > 0 ? "" : `  ${name.padEnd(width)} ${score.toFixed(2).padStart(6)}`).padEnd(indent) +
       text
     );

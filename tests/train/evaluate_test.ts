@@ -44,7 +44,7 @@ Deno.test("comparison() shows numbers and texts side by side, and says whether t
     "  before  -4.00 a\\n response\\t of -4",
     "  after    6.00 a\\n response\\t of 6",
   ]);
-  assertEquals(comparison(low, high, { texts: 1, columns: 36 }).slice(-4), [
+  assertEquals(comparison(low, high, { texts: 1, columns: 32 }).slice(-4), [
     "  before  -4.00 a\\n response\\t of",
     "                -4",
     "  after    6.00 a\\n response\\t of",
