@@ -14,10 +14,11 @@ export function describeAdapter(adapter: MeasuredAdapter): string {
     `${giga(bytesPerSecond)} GB/s copied, measured in this run`;
 }
 
-/** A step as lines: its sums, then a line for each phase, and one for the guard. */
+/** A step as lines: its sums, then a line for each phase, and one for the guard where it looked. */
 export function stepTable(profile: StepProfile): string[] {
   const { seconds, steps, tokensPerSecond, generatedPerSecond, peakBytes, phases } = profile;
-  const rows = STEP_PARTS.map((phase) => {
+  const parts = STEP_PARTS.filter((part) => part !== "guard" || phases.guard.seconds > 0);
+  const rows = parts.map((phase) => {
     const { seconds: ofPhase, counts } = phases[phase];
     return [
       phase,

@@ -52,7 +52,7 @@ export async function profileSteps(
   for (let step = 0; step < warmUp + steps; step++) {
     const prompts = next();
     if (step === 0) await guard?.begin(run, prompts, { moved: false });
-    const result = await takeStep(run, prompts, step, guard);
+    const result = await takeStep(run, prompts, { step, guard });
     if (step >= warmUp) taken.push(result);
   }
   const last = taken[taken.length - 1]!;
@@ -80,8 +80,7 @@ interface TakenStep {
 async function takeStep(
   run: PpoRun,
   prompts: readonly string[],
-  step: number,
-  guard: Guard | undefined,
+  { step, guard }: { step: number; guard: Guard | undefined },
 ): Promise<TakenStep> {
   const { gpu } = run.policy;
   const { learningRate } = run.config;
@@ -89,7 +88,7 @@ async function takeStep(
   const { timings, counts, tokensGenerated } = taken;
   const begun = { at: performance.now(), counts: { ...gpu.counts } };
   await guard?.inspect(run, taken, step + 1);
-  const seconds = (performance.now() - begun.at) / 1000;
+  const seconds = guard ? (performance.now() - begun.at) / 1000 : 0;
   return {
     timings: { ...timings, guard: seconds, total: timings.total + seconds },
     counts: { ...counts, guard: countsBetween(begun.counts, gpu.counts) },
