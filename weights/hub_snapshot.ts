@@ -126,6 +126,7 @@ async function download(files: readonly RemoteFile[], context: SnapshotContext):
   const done = new Map<string, number>();
   await inParallel(files, PARALLEL, (file, signal) => {
     const onBytes = (bytes: number) => {
+      if (done.get(file.name) === bytes) return; // its end is told once more when it is checked
       done.set(file.name, bytes);
       onProgress?.({ doneBytes: done.values().reduce((sum, n) => sum + n, 0), totalBytes });
     };

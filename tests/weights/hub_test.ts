@@ -183,7 +183,7 @@ Deno.test("progress counts the bytes of all files, and never goes back", () =>
     const total = TINY_FILES.reduce((sum, name) => sum + TINY.files[name]!.length, 0);
     assertEquals([...new Set(progress.map(({ totalBytes }) => totalBytes))], [total]);
     const done = progress.map(({ doneBytes }) => doneBytes);
-    assertEquals(done, done.toSorted((a, b) => a - b));
+    assertEquals(done, [...new Set(done)].sort((a, b) => a - b)); // each step once, the end too
     assertEquals(done.at(-1), total);
   }));
 
