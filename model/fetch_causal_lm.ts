@@ -3,8 +3,7 @@
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { MemorySource } from "../weights/byte_source.ts";
 import { ModelFolderError } from "../weights/errors.ts";
-import { ModelFolder } from "../weights/folder.ts";
-import { parseJson } from "../weights/json.ts";
+import { CONFIG, ModelFolder, parseModelConfig } from "../weights/folder.ts";
 import { readSafetensors } from "../weights/safetensors.ts";
 import { WEIGHTS, Weights } from "../weights/weights.ts";
 import type { CausalLM } from "./causal_lm.ts";
@@ -53,10 +52,8 @@ export async function fetchCausalLM(
   };
   const bytesOf = async (name: string) => (await found(await get(name), name, path)).bytes();
 
-  const [config, tokenizer] = await Promise.all([
-    bytesOf("config.json"),
-    bytesOf("tokenizer.json"),
-  ]);
+  const config = parseModelConfig(await bytesOf(CONFIG), new URL(CONFIG, address).href);
+  const tokenizer = await bytesOf("tokenizer.json");
   const settings = await get("tokenizer_config.json");
   const settingsJson = settings.ok ? await settings.bytes() : undefined;
   const response = found(await get(WEIGHTS), WEIGHTS, path);
@@ -65,7 +62,7 @@ export async function fetchCausalLM(
   using folder = new ModelFolder({
     path,
     files: [],
-    config: parseJson(config),
+    config,
     weights: new Weights(file, [await readSafetensors(source, file)]),
   });
   const codec = () => loadTokenizer(tokenizer, settingsJson, { ...options, folder: path });

@@ -7,7 +7,8 @@ import { readRegularFile } from "./regular_file.ts";
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openWeights, WEIGHTS, Weights } from "./weights.ts";
 
-const CONFIG = "config.json";
+/** The file that says what model a folder holds. */
+export const CONFIG = "config.json";
 
 /** An open model folder: its configuration, its tensors, its other files. Dispose of it after use. */
 export class ModelFolder implements Disposable {
@@ -198,11 +199,19 @@ export function readAdapterConfig(folder: string): Promise<unknown> {
 }
 
 async function readConfig(folder: string, name: string): Promise<unknown> {
-  const bytes = await readFile(folder, name);
+  return parseModelConfig(await readFile(folder, name), join(folder, name));
+}
+
+/**
+ * What a `config.json` says, whatever it describes.
+ *
+ * @param path Of the file, for the message.
+ * @throws {ModelFolderError} If it is not JSON.
+ */
+export function parseModelConfig(bytes: Uint8Array, path: string): unknown {
   try {
     return parseJson(bytes);
   } catch (error) {
-    const path = join(folder, name);
     const message = `Cannot read ${path}: ${(error as Error).message}; save it again as JSON`;
     throw new ModelFolderError(message, { path, cause: error });
   }

@@ -18,14 +18,18 @@ export const chromium: string | undefined = PATHS.find((path) => {
   }
 });
 
-/** Options of a test that needs a browser; where there is none it is skipped, and its name says why. */
-export function browserTest(name: string, fn: () => Promise<void>): void {
-  const ignore = chromium === undefined;
-  Deno.test({
-    name: ignore ? `${name} (skipped: no Chromium; install the package chromium)` : name,
-    ignore,
-    fn,
-  });
+/**
+ * A test that needs a browser; where there is none it is skipped, and its name says why.
+ *
+ * @param lacks What else is missing, and what to do about it.
+ */
+export function browserTest(
+  name: string,
+  fn: () => Promise<void>,
+  lacks = chromium === undefined ? "no Chromium; install the package chromium" : undefined,
+): void {
+  const ignore = lacks !== undefined;
+  Deno.test({ name: ignore ? `${name} (skipped: ${lacks})` : name, ignore, fn });
 }
 
 const FLAGS = [

@@ -4,12 +4,12 @@ import deno from "../../deno.json" with { type: "json" };
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Starts a task's program; its standard output comes line by line. */
+/** Starts a task's program, without what comes before `&&`; its standard output comes line by line. */
 export function startProgram(
   task: keyof typeof deno.tasks,
   args: readonly string[],
 ) {
-  const [, ...words] = deno.tasks[task].split(" ");
+  const [, ...words] = deno.tasks[task].split(" && ").at(-1)!.split(" ");
   const child = new Deno.Command(Deno.execPath(), {
     args: [...words, ...args],
     cwd: ROOT,
@@ -22,6 +22,23 @@ export function startProgram(
     new LineStream(),
   );
   return { child, lines };
+}
+
+/** Runs deno to its end, with a program on its standard input where one is given. */
+export async function runProgram(args: readonly string[], input = "") {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [...args],
+    cwd: ROOT,
+    env: { NO_COLOR: "1" },
+    stdin: "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  const writer = child.stdin.getWriter();
+  await writer.write(new TextEncoder().encode(input)).then(() => writer.close()).catch(() => {});
+  const { success, stdout, stderr } = await child.output();
+  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { success, stdout: out, stderr: err };
 }
 
 /** Waits for a line with an address, and returns it. */
