@@ -9,9 +9,9 @@ import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import { type Kernel, kernel } from "./runtime/mod.ts";
 
 /**
- * Products of one or two rows with A as it lies: one token of one or two texts. For adapters with eight lanes, where
- * {@linkcode isFewRows}; takes what the register tiles take, with the constant `B_TRANSPOSED`, a workgroup for 32
- * columns. An element has the same bits as theirs.
+ * Products of one or two rows, nothing transposed: one token of one or two texts. For adapters with eight lanes, where
+ * {@linkcode isFewRows}; takes what the register tiles take, a workgroup for 128 columns. An element has the same bits
+ * as theirs.
  */
 export const fewRowsKernel = kernel({
   label: "matmul few rows",
@@ -43,7 +43,7 @@ type Params = Readonly<Record<keyof typeof PARAMS, number>>;
 
 /** Whether a product that fits the register tiles is one for {@linkcode fewRowsKernel}. */
 export function isFewRows(layout: Layout, { rows, depth }: Params, lanes: number): boolean {
-  return layout !== "tn" && rows <= 2 && depth % 16 === 0 && lanes === 8;
+  return layout === "nn" && rows <= 2 && depth % 16 === 0 && lanes === 8;
 }
 
 /** Whether a product without activation, residual and preactivation is one for {@linkcode fewColumnsKernel}. */
