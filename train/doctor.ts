@@ -32,7 +32,10 @@ async function main(): Promise<void> {
   };
   show(checkDeno(Deno.version.deno));
   for (const finding of await checkPermissions()) show(finding);
-  show(await checkCache(hubOptionsFromEnv(Deno.env).cacheDir ?? defaultCacheDir()));
+  const variables = await Deno.permissions.query({ name: "env", variable: "HF_HOME" });
+  if (variables.state === "granted") {
+    show(await checkCache(hubOptionsFromEnv(Deno.env).cacheDir ?? defaultCacheDir()));
+  }
   for (const finding of await checkGpu()) show(finding);
   if (failed) Deno.exit(1);
 }

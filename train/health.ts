@@ -6,7 +6,9 @@
 import { Gpu, GpuUnavailableError } from "../kernels/runtime/mod.ts";
 import { matmul } from "../kernels/matmul.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
+import { checkDriver } from "./health_driver.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
+import { PpoTrainer } from "./ppo_trainer.ts";
 import { Rng } from "./rng.ts";
 
 /** What one check found. */
@@ -38,6 +40,12 @@ export function checkDeno(version: string): Finding {
 /** Which permissions training lacks; `net` is only for models that are not on this machine yet. */
 export async function checkPermissions(): Promise<Finding[]> {
   const needs = [
+    {
+      name: "env",
+      variable: "HF_HOME",
+      lacking: "warn",
+      advice: "add --allow-env=HF_*,HOME to find models that were downloaded, and your token",
+    },
     { name: "read", lacking: "fail", advice: "add --allow-read: models and settings are files" },
     { name: "write", lacking: "warn", advice: "add --allow-write: runs are written to folders" },
     {
@@ -77,7 +85,7 @@ export async function checkCache(folder: string): Promise<Finding> {
 export async function checkGpu(): Promise<Finding[]> {
   let gpu: Gpu;
   try {
-    gpu = await Gpu.open();
+    gpu = await Gpu.open({ timestamps: true });
   } catch (error) {
     if (!(error instanceof GpuUnavailableError)) throw error;
     const advice = "Linux: apt-get install mesa-vulkan-drivers; Windows and macOS bring theirs";
@@ -86,34 +94,47 @@ export async function checkGpu(): Promise<Finding[]> {
   using opened = gpu;
   return [
     checkAdapter(opened),
+    ...(await checkDriver(opened.software).then((finding) => finding ? [finding] : [])),
     checkLimits(opened),
+    checkFeatures(opened),
     await checkMatmul(opened),
     await checkEmbeddedModel(opened),
+    await checkTraining(opened),
   ];
 }
 
-function checkAdapter({ description, software, subgroupSize }: Gpu): Finding {
-  const subgroups = subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of one size";
-  const detail = `${description}, ${subgroups}`;
-  if (!software) return { name: "adapter", status: "ok", detail };
+function checkAdapter({ description, software }: Gpu): Finding {
+  const name = "adapter";
+  if (!software) return { name, status: "ok", detail: description };
   const advice =
     "this is the CPU: fine for the embedded model; for larger ones install the GPU's driver";
-  return { name: "adapter", status: "warn", detail, advice };
+  return { name, status: "warn", detail: description, advice };
 }
 
-function checkLimits({ device: { limits, features }, bindingBytes }: Gpu): Finding {
+/** What kernels count on: WebGPU's own defaults, which every adapter should have. */
+const LEAST = { binding: 2 ** 27, buffer: 2 ** 28, workgroup: 2 ** 14 };
+
+function checkLimits({ device: { limits }, bindingBytes }: Gpu): Finding {
+  const name = "limits";
+  const { maxBufferSize, maxComputeWorkgroupStorageSize: workgroupBytes } = limits;
   const mebibytes = (bytes: number) => `${Math.floor(bytes / 2 ** 20)} MiB`;
-  const useful = ["subgroups", "shader-f16", "timestamp-query"] as GPUFeatureName[];
-  return {
-    name: "limits",
-    status: "ok",
-    detail:
-      `${mebibytes(bindingBytes)} in one binding, ${
-        mebibytes(limits.maxBufferSize)
-      } in one buffer, ` +
-      `${limits.maxComputeWorkgroupStorageSize / 1024} KiB in a workgroup; ` +
-      `features: ${useful.filter((name) => features.has(name)).join(", ") || "none of use"}`,
-  };
+  const detail = `${mebibytes(bindingBytes)} in one binding, ${mebibytes(maxBufferSize)} in one ` +
+    `buffer, ${workgroupBytes / 1024} KiB in a workgroup`;
+  const isEnough = bindingBytes >= LEAST.binding && maxBufferSize >= LEAST.buffer &&
+    workgroupBytes >= LEAST.workgroup;
+  if (isEnough) return { name, status: "ok", detail };
+  const advice = "less than WebGPU promises: update the driver; deno task plan says what fits";
+  return { name, status: "warn", detail, advice };
+}
+
+function checkFeatures({ device: { features }, subgroupSize }: Gpu): Finding {
+  const detail = [
+    subgroupSize > 0 ? `subgroups of ${subgroupSize}` : "no subgroups of one size",
+    features.has("timestamp-query")
+      ? "timestamps for deno task profile"
+      : "no timestamps, so deno task profile measures from outside",
+  ];
+  return { name: "features", status: "ok", detail: detail.join("; ") };
 }
 
 /** Rounding of 97 products and sums of numbers around 1 in f32 stays far below this. */
@@ -145,6 +166,9 @@ async function checkMatmul(gpu: Gpu): Promise<Finding> {
   return { name: "kernels", status: "fail", detail, advice };
 }
 
+/** What the embedded policy says next, on every adapter: no other token is nearly as probable. */
+const CONTINUATION = " a little more than a few of the characters.";
+
 /** Whether the embedded policy loads and continues a text; says how fast. */
 async function checkEmbeddedModel(gpu: Gpu): Promise<Finding> {
   using model = await loadCausalLM(gpu, EMBEDDED_POLICY);
@@ -155,9 +179,37 @@ async function checkEmbeddedModel(gpu: Gpu): Promise<Finding> {
   const { texts, ids } = await model.generate([prompt], options);
   const seconds = (performance.now() - started) / 1000;
   const rate = (ids[0].length / seconds).toFixed(0);
+  const name = "embedded model";
+  const detail = `"${prompt}${texts[0]}", one text at ${rate} tokens/s`;
+  if (texts[0] === CONTINUATION) return { name, status: "ok", detail };
   return {
-    name: "embedded model",
-    status: "ok",
-    detail: `"${prompt}${texts[0]}", one text at ${rate} tokens/s`,
+    name,
+    status: "warn",
+    detail,
+    advice: `elsewhere it goes on with "${CONTINUATION}": update the driver if training goes wrong`,
   };
+}
+
+/** Largest log-ratio, in nats, that rounding leaves between sampling and training; the guard's own limit. */
+const FIRST_RATIO = 1e-3;
+
+/** A PPO step, backward passes included: before the policy moves, its ratio to itself must be 1. */
+async function checkTraining(gpu: Gpu): Promise<Finding> {
+  using trainer = await PpoTrainer.create({
+    gpu,
+    reward: "heuristic",
+    judge: "",
+    batchSize: 2,
+    maxNewTokens: 8,
+    epochs: 1,
+    guardWindow: 2,
+  });
+  const { metrics } = await trainer.trainStep(["the movie was", "it is"]);
+  const [ratio, norm] = [metrics["guard/first_ratio"], metrics["ppo/grad_norm"]];
+  const detail = `a PPO step in ${metrics["timing_s/total"].toFixed(1)} s; log-ratio of the ` +
+    `unmoved policy ${ratio.toExponential(1)}, gradient norm ${norm.toPrecision(2)}`;
+  const isRight = ratio < FIRST_RATIO && Number.isFinite(norm) && metrics["ppo/skipped"] === 0;
+  if (isRight) return { name: "training", status: "ok", detail };
+  const advice = "the driver computes wrongly: update it, and report the adapter's name";
+  return { name: "training", status: "fail", detail, advice };
 }

@@ -45,10 +45,10 @@ Deno.test("comparison() shows numbers and texts side by side, and says whether t
     "  after    6.00 a\\n response\\t of 6",
   ]);
   assertEquals(comparison(low, high, { texts: 1, columns: 32 }).slice(-4), [
-    "  before  -4.00 a\\n response\\t of",
-    "                -4",
-    "  after    6.00 a\\n response\\t of",
-    "                6",
+    "  before  -4.00 a\\n response\\t",
+    "                of -4",
+    "  after    6.00 a\\n response\\t",
+    "                of 6",
   ]);
   const falling = comparison(high, evaluation(-4, 3, 16), { names: ["reference", "policy"] });
   assertMatch(falling[0], /^ +reference +policy$/);
