@@ -24,6 +24,7 @@ const draw = kernel({
     topP: "f32",
     greedy: "u32",
     minNewTokens: "u32",
+    firstRow: "u32",
   },
 });
 
@@ -53,6 +54,8 @@ export interface SampleOptions {
   greedy: boolean;
   /** Stop ids are not drawn before this many tokens were generated. */
   minNewTokens: number;
+  /** Rows of the batch that come before those given (default 0). */
+  firstRow?: number;
 }
 
 /**
@@ -69,7 +72,7 @@ export interface SampleOptions {
  */
 export function sample(pass: Pass, tensors: SampleTensors, options: SampleOptions): void {
   const { logits, state, stopIds, next, logprobs } = tensors;
-  const { temperature, topK, topP, greedy, minNewTokens } = options;
+  const { temperature, topK, topP, greedy, minNewTokens, firstRow = 0 } = options;
   const { rowCount: N, columnCount: V, rowStride: logitsStride } = logits;
   expectSize("sample", "state", state, 8);
   expectSize("sample", "next", next, N);
@@ -86,6 +89,7 @@ export function sample(pass: Pass, tensors: SampleTensors, options: SampleOption
       topP,
       greedy: Number(greedy),
       minNewTokens,
+      firstRow,
     },
     constants: { WORKGROUP_SIZE: lanesFor(pass, V, options) },
     workgroups: [N],

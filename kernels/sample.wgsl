@@ -11,6 +11,7 @@ struct Params {
   top_p: f32,          // 1: off
   greedy: u32,
   min_new_tokens: u32,
+  first_row: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
@@ -49,7 +50,8 @@ fn sample(
     threshold = highest_threshold(lane, here, enough, false);
   }
 
-  let key = pcg4d(vec4u(state[SEED], state[STEP], row + state[ROW_OFFSET], state[GENERATED]));
+  let number = params.first_row + row + state[ROW_OFFSET];
+  let key = pcg4d(vec4u(state[SEED], state[STEP], number, state[GENERATED]));
   var best = NOTHING;
   var best_id = 0u;
   for (var v = lane; v < params.V; v += WORKGROUP_SIZE) {

@@ -186,14 +186,22 @@ function startDecoding(
   };
 
   const draw = (pass: Pass, hidden: Tensor) => {
-    const logits = head.logits(pass, hidden, "decode.logits");
-    sample(pass, { logits, state, stopIds, next, logprobs }, {
-      temperature: options.temperature ?? 1,
-      topK: options.topK ?? 0,
-      topP: options.topP ?? 1,
-      greedy: options.greedy ?? false,
-      minNewTokens: options.minNewTokens ?? 0,
-    });
+    for (const { from, to } of head.chunks(B)) {
+      sample(pass, {
+        logits: head.logits(pass, hidden.rows(from, to), "decode.logits"),
+        state,
+        stopIds,
+        next: next.rows(from, to),
+        logprobs: logprobs.rows(from, to),
+      }, {
+        temperature: options.temperature ?? 1,
+        topK: options.topK ?? 0,
+        topP: options.topP ?? 1,
+        greedy: options.greedy ?? false,
+        minNewTokens: options.minNewTokens ?? 0,
+        firstRow: from,
+      });
+    }
     decodeAdvance(pass, {
       next,
       logprobs,

@@ -120,6 +120,15 @@ Deno.test("sample() is fair between one likely and 50,256 unlikely tokens", () =
     assert(Math.abs(mean - 0.5) < 3.3 / Math.sqrt(12 * (draws - likely)), `mean id ${mean}`);
   }));
 
+Deno.test("sample() draws the same for rows that are taken one part after the other", () =>
+  withGpu(async (gpu) => {
+    const rows = repeat(new Float32Array(50), 12);
+    const { next } = await draw(gpu, { rows });
+    const first = await draw(gpu, { rows: rows.slice(0, 5) });
+    const rest = await draw(gpu, { rows: rows.slice(5), firstRow: 5 });
+    assertEquals([...first.next, ...rest.next], next);
+  }));
+
 Deno.test("sample() draws the same for the same row, whatever else is in the batch", () =>
   withGpu(async (gpu) => {
     const rows = Array.from({ length: 7 }, (_, b) => randn(101, b));

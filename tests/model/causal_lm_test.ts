@@ -183,6 +183,20 @@ Deno.test("generate() repeats itself under one seed, not under another, whatever
     assertEquals(alone, first[0]);
   }));
 
+Deno.test("generate() draws the same where the logits of all rows exceed a binding", async () => {
+  const run = async (bindingBytes: number) => {
+    let ids: number[][] = [];
+    await withGpu(async (gpu) => {
+      using model = await loadCausalLM(gpu, GPT2);
+      const prompts = Array.from({ length: 150 }, (_, b) => [1 + b]);
+      ({ ids } = await model.generate(prompts, { maxNewTokens: 3, stop: [] }));
+    }, { bindingBytes });
+    return ids;
+  };
+  // 150 rows of 512 logits have 307,200 bytes.
+  assertEquals(await run(260_000), await run(Infinity));
+});
+
 Deno.test("generate() stops a row at its stop token, and not before minNewTokens", () =>
   withGpu(async (gpu) => {
     using model = await loadCausalLM(gpu, GPT2);
