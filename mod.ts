@@ -165,7 +165,7 @@ export {
 export { type Checkpoint, openCheckpoint } from "./train/checkpoint.ts";
 export { CheckpointError } from "./train/checkpoint_error.ts";
 export { type AdapterPeaks, measurePeaks } from "./train/adapter_peaks.ts";
-export { comparison, type ComparisonOptions } from "./train/comparison.ts";
+export { comparison, type ComparisonOptions, type EvaluationSummary } from "./train/comparison.ts";
 export { ConfigError, type SettingName, type TrainConfig } from "./train/config.ts";
 export { type ConfigEntry, type ConfigFile, readConfigFile } from "./train/config_file.ts";
 export { type ConfigSources, resolveConfig } from "./train/config_resolve.ts";
@@ -260,6 +260,17 @@ export {
   type RewardRecord,
   type TextEncoder,
 } from "./train/reward_data.ts";
+export type {
+  CheckpointEvent,
+  EndEvent,
+  EvaluationEvent,
+  GuardLineEvent,
+  ProgramEvent,
+  SampleEvent,
+  SftValidation,
+  StartEvent,
+  StepEvent,
+} from "./train/program_events.ts";
 export type { Margins, RewardEvaluation, SourceAccuracy } from "./train/reward_evaluation.ts";
 export {
   DivergedError,

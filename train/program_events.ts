@@ -13,7 +13,9 @@ import type { RewardEvaluation } from "./reward_evaluation.ts";
 
 /** Everything is loaded, and the work begins. */
 export interface StartEvent {
+  /** What it is. */
   event: "start";
+  /** Who says so. */
   program: "train" | "eval" | "sft" | "reward";
   /** Name or folder; the model that comes with the package has the name of its folder. */
   model: string;
@@ -33,6 +35,7 @@ export interface StartEvent {
 
 /** A step is over. */
 export interface StepEvent {
+  /** What it is. */
   event: "step";
   /** Counted from 1. */
   step: number;
@@ -45,6 +48,7 @@ export interface StepEvent {
 
 /** A text of the policy, as often as `sampleEvery` says. */
 export interface SampleEvent extends Pick<SampleRecord, "step" | "prompt" | "response" | "score"> {
+  /** What it is. */
   event: "sample";
   /** Nats per response. */
   kl: number;
@@ -59,6 +63,7 @@ export type EvaluationEvent =
 export interface SftValidation {
   /** Cross-entropy. */
   natsPerToken: number;
+  /** The same over the text's bytes, which compares models of different tokens. */
   natsPerByte: number;
   /** UTF-8 bytes of the text. */
   bytes: number;
@@ -66,9 +71,11 @@ export interface SftValidation {
 
 /** A model was saved. */
 export interface CheckpointEvent {
+  /** What it is. */
   event: "checkpoint";
   /** Steps that it has seen. */
   step: number;
+  /** Where. */
   folder: string;
 }
 
@@ -77,6 +84,7 @@ export type GuardLineEvent = { event: "guard" } & GuardEvent;
 
 /** The work is done; what came of it. */
 export interface EndEvent {
+  /** What it is. */
   event: "end";
   /** Steps taken since the beginning of the run. */
   steps?: number;
@@ -86,9 +94,13 @@ export interface EndEvent {
   best?: string;
   /** Of `train`: a signal or the live page ended it before its last step. */
   stopped?: boolean;
+  /** Of `train`: the policy before its first step, where there was an evaluation. */
   before?: EvaluationSummary;
+  /** Of `train`: the policy after its last. */
   after?: EvaluationSummary;
+  /** Of `eval`. */
   reference?: EvaluationSummary;
+  /** Of `eval`. */
   policy?: EvaluationSummary;
   /** Of `sft` and `reward`: how the saved model did. */
   validation?: SftValidation | RewardEvaluation;
