@@ -13,7 +13,8 @@ const EXPANDED_BYTES = 16 * 2 ** 20;
  * The language-model head: hidden states (N, C) to logits (N, V), a chunk of rows at a time.
  *
  * The vocabulary is taken in shards where the weight is larger than one binding. Rows of logits are padded
- * to a multiple of 64, so that shards stay aligned; the padding is never read.
+ * to a multiple of 64, so that shards stay aligned, and to an odd one: rows a power of two apart would fall into the
+ * same few lines of a cache. The padding is never read.
  */
 export class LmHead {
   readonly #stride: number;
@@ -27,7 +28,7 @@ export class LmHead {
     readonly weight: Tensor | HalfMatrix,
     readonly dweight?: Tensor | undefined,
   ) {
-    this.#stride = Math.ceil(weight.shape[0] / 64) * 64;
+    this.#stride = (Math.ceil(weight.shape[0] / 64) | 1) * 64;
   }
 
   /** Splits N rows into chunks of a multiple of 64 rows whose logits fit the memory set aside for them. */
