@@ -5,14 +5,16 @@
  * import { checkpointEvery, PpoTrainer, progress } from "@kl-guard/kl-guard";
  *
  * using trainer = await PpoTrainer.create({
+ *   batchSize: 8, // responses per step
  *   klTarget: 0.05, // nats per token
+ *   maxNewTokens: 12,
  *   reward: {
  *     name: "short sentences",
  *     score: (samples) => samples.map(({ response }) => response.split(".").length),
  *   },
  * });
  * await trainer.train({
- *   steps: 50,
+ *   steps: 2,
  *   callbacks: [progress(console.log), checkpointEvery(10, (step) => `checkpoints/${step}`)],
  * });
  * const { meanScore, kl } = await trainer.evaluate(["The movie was", "This restaurant is"]);
@@ -304,6 +306,7 @@ export {
   profileDispatches,
   profileSteps,
   type StepOptions,
+  type StepPart,
   type StepProfile,
 } from "./train/step_profile.ts";
 export {

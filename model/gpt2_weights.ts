@@ -35,6 +35,15 @@ export interface LoadOptions {
  *
  * Of a folder of adapters, as PEFT writes them, the model is loaded that they belong to, and they are merged into it.
  *
+ * ```ts
+ * import { Gpu, loadCausalLM } from "@kl-guard/kl-guard";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await loadCausalLM(gpu, "weights/review-gpt2");
+ * const { texts } = await model.generate(["The movie was"], { maxNewTokens: 12, greedy: true });
+ * console.log(texts[0]);
+ * ```
+ *
  * @throws {ModelFolderError} If a file or a tensor is missing, has the wrong shape, or is not known.
  * @throws {SafetensorsError} If the weights break the format.
  * @throws {ModelConfigError} If the architecture or an option of it is not implemented.

@@ -77,6 +77,15 @@ export function classifierTrunk(trunk: SequenceClassifierConfig["trunk"]): Param
  * memory for its activations.
  *
  * Make one with `loadSequenceClassifier` or `initSequenceClassifier`; dispose of it, or of the Gpu, when done.
+ *
+ * ```ts
+ * import { Gpu, loadSequenceClassifier } from "@kl-guard/kl-guard";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await loadSequenceClassifier(gpu, "weights/review-distilbert");
+ * const [{ label, confidence }] = await model.classify(["I loved every minute of it."]);
+ * console.log(label, confidence);
+ * ```
  */
 export class SequenceClassifier implements Disposable {
   /** Shape, labels and options of the architecture. */

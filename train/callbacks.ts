@@ -18,7 +18,22 @@ export interface PpoStats {
   events: GuardEvent[];
 }
 
-/** Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async. */
+/**
+ * Called by a {@linkcode PpoTrainer} at its turning points; each method may be left out, and may be async.
+ *
+ * ```ts
+ * import { earlyStopping, PpoTrainer, type TrainerCallback } from "@kl-guard/kl-guard";
+ *
+ * const watcher: TrainerCallback = {
+ *   onStepEnd(trainer, { metrics }) {
+ *     console.log(trainer.steps, metrics["objective/scores"]);
+ *     if (metrics["objective/kl_full"] > 0.5) trainer.stop(); // nats per token
+ *   },
+ * };
+ * using trainer = await PpoTrainer.create({ steps: 1, batchSize: 4, reward: "heuristic" });
+ * await trainer.train({ callbacks: [watcher, earlyStopping({ patience: 20 })] });
+ * ```
+ */
 export interface TrainerCallback {
   /** Under which a checkpoint keeps what the callback remembers; needed with `state` and `restore` only. */
   readonly name?: string;

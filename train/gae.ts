@@ -22,6 +22,14 @@ export interface GaeOptions {
  * Generalised advantage estimation: `A_t = delta_t + gamma * lambda * A_{t+1}` with
  * `delta_t = r_t + gamma * V_{t+1} - V_t`, and returns `A + V` from before any whitening.
  *
+ * ```ts
+ * import { gae } from "@kl-guard/kl-guard";
+ *
+ * const response = { rewards: [[0, 1]], values: [[0.5, 0.5]], mask: [[1, 1]] };
+ * const { advantages } = gae(response, { gamma: 1, lambda: 1 });
+ * console.log(advantages); // [[0.5, 0.5]]
+ * ```
+ *
  * After the last response token both V and A are 0. Tokens outside the mask are stepped over: V and
  * A of the next token inside are carried across, and what stands outside is never looked at.
  *

@@ -53,7 +53,7 @@ export class Guard {
   readonly #config: TrainConfig;
   readonly #actions: ReadonlyMap<RuleName, GuardAction>;
   /** Where the run can go back to. */
-  readonly checkpoints = new KnownCheckpoints();
+  readonly checkpoints: KnownCheckpoints = new KnownCheckpoints();
   /** Undefined before the first step. */
   #memory: Omit<GuardMemory, "rollbacks" | "betaFloor"> | undefined;
   #rollbacks = 0;

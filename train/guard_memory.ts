@@ -1,12 +1,32 @@
 /** What the guard remembers from step to step, and a checkpoint keeps of it. */
 
 import * as z from "zod";
-import { RULE_NAMES } from "./guard_rules.ts";
+import { RULE_NAMES, type RuleName } from "./guard_rules.ts";
+import type { WatchedResponse, WindowFigures } from "./guard_window.ts";
+
+/** What the guard remembers, ready for JSON. */
+export interface GuardMemory {
+  /** The newest responses. */
+  window: WatchedResponse[];
+  /** Figures of as many responses of the reference. */
+  reference: WindowFigures;
+  /** Of the first responses, at most as many as the window holds. */
+  firstScores: number[];
+  /** Steps in a row with scores that were not finite. */
+  badScores: number;
+  /** Steps in a row with updates that were not finite. */
+  badUpdates: number;
+  /** Rules that tripped in the newest step. */
+  tripped: RuleName[];
+  /** How often the run went back to a checkpoint. */
+  rollbacks: number;
+  /** What the weight of the KL has not been allowed below since. */
+  betaFloor: number;
+}
 
 const figure = z.number();
 
-const MEMORY = z.strictObject({
-  /** The newest responses. */
+const MEMORY: z.ZodType<GuardMemory> = z.strictObject({
   window: z.array(z.strictObject({
     text: z.string(),
     tokens: figure,
@@ -15,7 +35,6 @@ const MEMORY = z.strictObject({
     entropy: figure,
     surprise: figure,
   })),
-  /** Figures of as many responses of the reference. */
   reference: z.strictObject({
     kl: figure,
     entropy: figure,
@@ -24,20 +43,13 @@ const MEMORY = z.strictObject({
     repetition: figure,
     length: figure,
   }),
-  /** Of the first responses, at most as many as the window holds. */
   firstScores: z.array(figure),
-  /** Steps in a row with scores, or with updates, that were not finite. */
   badScores: figure,
   badUpdates: figure,
-  /** Rules that tripped in the newest step. */
   tripped: z.array(z.enum(RULE_NAMES)),
-  /** How often the run went back to a checkpoint, and what the weight of the KL has not been allowed below since. */
   rollbacks: figure,
   betaFloor: figure,
 });
-
-/** What the guard remembers, ready for JSON. */
-export type GuardMemory = z.output<typeof MEMORY>;
 
 /** Reads what a checkpoint kept. */
 export function parseGuardMemory(memory: unknown): GuardMemory {

@@ -43,6 +43,14 @@ const MAX_ERROR = 0.2;
  *
  * Update it once per PPO step, after the optimization, with the mean KL of that step's batch.
  *
+ * ```ts
+ * import { KlDivergenceController } from "@kl-guard/kl-guard";
+ *
+ * const controller = new KlDivergenceController({ initialCoef: 0.2, target: 0.05 });
+ * controller.update(0.1, 8); // nats per token, over 8 responses: above the band
+ * console.log(controller.beta); // 0.22
+ * ```
+ *
  * Source: `band` is the adaptive penalty of Schulman et al. 2017 (arXiv:1707.06347) section 4 with a
  * smaller factor; `proportional` is Ziegler et al. 2019 (arXiv:1909.08593) section 2.2.
  */

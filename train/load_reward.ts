@@ -91,6 +91,16 @@ const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
  *
  * The caller disposes of it.
  *
+ * ```ts
+ * import { Gpu, loadReward } from "@kl-guard/kl-guard";
+ *
+ * using gpu = await Gpu.open();
+ * const reward = await loadReward("sentiment", { gpu });
+ * const [prompt, response] = ["The food was", " wonderful, and the staff kind."];
+ * console.log(await reward.score([{ prompt, response, text: prompt + response, ended: true }]));
+ * reward[Symbol.dispose]?.();
+ * ```
+ *
  * @throws {RewardError} If it cannot be loaded.
  * @throws {ConfigError} If a file describes no composite.
  * @throws {ModelFolderError} If there is no such folder; and {@linkcode HubError} if there is no such model.

@@ -71,10 +71,17 @@ export interface SaveTrainerOptions {
 /**
  * RLHF with PPO on one policy: loads it, trains it against a reward near its reference, evaluates it, saves it.
  *
- * ```ts ignore
- * using trainer = await PpoTrainer.create({ steps: 50, reward: myReward });
- * await trainer.train();
- * await trainer.evaluate(["The movie was"]);
+ * ```ts
+ * import { PpoTrainer } from "@kl-guard/kl-guard";
+ *
+ * using trainer = await PpoTrainer.create({
+ *   steps: 1,
+ *   batchSize: 4,
+ *   reward: { name: "brevity", score: (samples) => samples.map(({ response }) => -response.length) },
+ * });
+ * await trainer.train({ prompts: ["The movie was", "This restaurant is"] });
+ * const { meanScore, kl } = await trainer.evaluate(["The movie was"]);
+ * console.log(`${meanScore}, ${kl} nats per token`);
  * ```
  */
 export class PpoTrainer implements Disposable {

@@ -23,7 +23,21 @@ export interface SftStats {
   tokens: number;
 }
 
-/** Supervised fine-tuning: next-token cross-entropy over every token that follows another. */
+/**
+ * Supervised fine-tuning: next-token cross-entropy over every token that follows another.
+ *
+ * ```ts
+ * import { Gpu, loadCausalLM, padRight, SftTrainer } from "@kl-guard/kl-guard";
+ *
+ * using gpu = await Gpu.open();
+ * using model = await loadCausalLM(gpu, "weights/review-gpt2", { train: true });
+ * using trainer = new SftTrainer(model, { learningRate: () => 1e-4 });
+ * const texts = ["The soup was cold.", "We will come again!"];
+ * const rows = padRight(texts.map((text) => model.tokenizer.encode(text)), model.tokenizer.eosId);
+ * const { loss } = await trainer.step(rows);
+ * console.log(`${loss} nats per token`);
+ * ```
+ */
 export class SftTrainer implements Disposable {
   /** Of the model's parameters. */
   readonly optimizer: AdamW;

@@ -10,9 +10,10 @@ import type { Guard } from "./guard.ts";
 import { PPO_PHASES, type PpoPhase, type PpoRun, ppoStep } from "./ppo.ts";
 
 /** What a step of training consists of: the phases of a PPO step, and the guard's look at it. */
-export const STEP_PARTS = [...PPO_PHASES, "guard"] as const;
-/** One of {@linkcode STEP_PARTS}. */
-export type StepPart = typeof STEP_PARTS[number];
+export type StepPart = PpoPhase | "guard";
+
+/** Every part, in their order. */
+export const STEP_PARTS: readonly StepPart[] = [...PPO_PHASES, "guard"];
 
 /** What PPO steps cost; times are medians, the rest is of the last step. */
 export interface StepProfile {
@@ -38,7 +39,11 @@ export interface StepOptions {
   steps: number;
   /** Steps before, in which pipelines are compiled and memory is laid out (default 2). */
   warmUp?: number;
-  /** Looks at every step, which takes its time, and is not heeded (default: none does). */
+  /**
+   * Looks at every step, which takes its time, and is not heeded (default: none does).
+   *
+   * @internal
+   */
   guard?: Guard | undefined;
 }
 

@@ -38,9 +38,13 @@ const BUFFER_USAGE = 0x80 | 0x08 | 0x04; // STORAGE | COPY_DST | COPY_SRC
 /**
  * An adapter's device with everything that belongs to it: memory, pipelines, the first error.
  *
- * ```ts ignore
+ * ```ts
+ * import { Gpu } from "@kl-guard/kl-guard";
+ *
  * using gpu = await Gpu.open();
- * const x = gpu.tensor([1, 2, 3], [3]);
+ * const x = gpu.tensor([1, 2, 3, 4], [2, 2]);
+ * console.log(await gpu.read(x.rows(1, 2))); // Float32Array [3, 4]
+ * gpu.free(x);
  * ```
  *
  * The device's errors arrive late: the first one is kept, and the next submit or read throws it.

@@ -37,7 +37,36 @@ export interface Kernel<
   readonly consts?: Readonly<Record<string, number>>;
 }
 
-/** Declares a kernel; the types of its bindings and params are kept, so that dispatches are checked. */
+/**
+ * Declares a kernel; the types of its bindings and params are kept, so that dispatches are checked.
+ *
+ * ```ts
+ * import { Gpu, kernel } from "@kl-guard/kl-guard";
+ *
+ * const double = kernel({
+ *   label: "double",
+ *   code: `
+ *     struct Params { size: u32 }
+ *     @group(0) @binding(0) var<uniform> params: Params;
+ *     @group(0) @binding(1) var<storage, read_write> x: array<f32>;
+ *
+ *     @compute @workgroup_size(64)
+ *     fn run(@builtin(global_invocation_id) id: vec3u) {
+ *       if (id.x < params.size) { x[id.x] *= 2.0; }
+ *     }`,
+ *   entry: "run",
+ *   bindings: { x: "update" },
+ *   params: { size: "u32" },
+ * });
+ *
+ * using gpu = await Gpu.open();
+ * const x = gpu.tensor([1, 2, 3]);
+ * const pass = gpu.record("doubling");
+ * pass.dispatch(double, { tensors: { x }, params: { size: x.size }, workgroups: [1] });
+ * pass.submit();
+ * console.log(await gpu.read(x)); // Float32Array [2, 4, 6]
+ * ```
+ */
 export function kernel<
   const Bindings extends Record<string, Access>,
   const Params extends Record<string, Scalar>,

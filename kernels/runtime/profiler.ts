@@ -31,11 +31,14 @@ const STAGING_USAGE = 0x01 | 0x08; // MAP_READ | COPY_DST
 /**
  * Times every dispatch of the passes that are recorded while it is `gpu.profiler`.
  *
- * ```ts ignore
+ * ```ts
+ * import { Gpu, loadCausalLM, Profiler } from "@kl-guard/kl-guard";
+ *
  * using gpu = await Gpu.open({ timestamps: true });
+ * using model = await loadCausalLM(gpu, "weights/review-gpt2");
  * gpu.profiler = await Profiler.open(gpu);
- * // ... record and submit ...
- * const dispatches = await gpu.profiler.collect();
+ * await model.generate(["The movie was"], { maxNewTokens: 4 });
+ * for (const { kernel, ms } of await gpu.profiler.collect()) console.log(kernel, ms);
  * ```
  *
  * With the adapter's timestamps each dispatch becomes a compute pass of its own, which adds some 60 us between
