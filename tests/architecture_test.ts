@@ -6,7 +6,7 @@ import { mentionedBindings, parseWgsl } from "./helpers/wgsl.ts";
 const ROOT = new URL("../", import.meta.url);
 
 /** Each layer may import from itself and from those before it. */
-const LAYERS = ["kernels", "weights", "model", "reward", "train", "mod.ts"];
+const LAYERS = ["kernels", "weights", "model", "reward", "train", "mod.ts", "browser.ts"];
 
 interface SourceFile {
   /** Relative to the repository's root, such as `model/gpt2.ts`. */
