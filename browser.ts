@@ -2,7 +2,7 @@
  * What runs in a browser: the kernels, language models that come from a web server, and generation.
  *
  * ```ts ignore
- * import { fetchCausalLM, Gpu } from "./kl-guard.js"; // a bundle of this module
+ * import { fetchCausalLM, Gpu } from "@kl-guard/kl-guard/browser";
  *
  * using gpu = await Gpu.open();
  * using model = await fetchCausalLM(gpu, new URL("weights/review-gpt2/", location.href));
