@@ -134,8 +134,10 @@ Deno.test("train leaves every step's line, a report and what to do where the gua
     { "mine.ts": "export default (samples) => samples.map(() => NaN);" },
     async (folder, train) => {
       const run = join(folder, "run");
+      const outcome = await train(join(folder, "mine.ts"), "--guard-skips", "0", "--quiet");
+      assertMatch(outcome.stdout, /^guard, step 1, non_finite_reward: .*\n$/);
       assertRefused(
-        await train(join(folder, "mine.ts"), "--guard-skips", "0"),
+        outcome,
         /^error: Cannot train on after step 1: reward mine: .* NaN .*; repair the reward; .*, to go on: --resume /,
       );
       assertEquals((await metricsOf(run)).map(({ step }) => step), [1]);

@@ -1,9 +1,10 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
+import type { SftValidation } from "../../train/program_events.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
-import { assertRefused, runProgram } from "../helpers/program.ts";
+import { assertRefused, endOf, eventsOf, runProgram } from "../helpers/program.ts";
 
 const TEXT = [
   "the film is a fine piece of work and the cast is good",
@@ -52,11 +53,19 @@ Deno.test("sft trains a fresh model, validates it, and saves one that loads", ()
     // Going on from the saved model with next to no learning rate keeps the figures.
     const second = await run(
       ...["--model", `${folder}/out`, "--out", `${folder}/out2`, "--epochs", "0.01"],
-      ...["--learning-rate", "1e-9"],
+      ...["--learning-rate", "1e-9", "--json"],
     );
-    assertEquals(second.code, 0);
-    assertMatch(second.stdout, /^step 1\/1 /m);
-    assert(Math.abs(Number(second.stdout.match(FIGURES)![1]) - perToken) <= 1e-4); // as printed
+    assertEquals([second.code, second.stderr], [0, ""]);
+    const events = eventsOf(second);
+    assertEquals(events.map(({ event }) => event), [
+      ...["start", "step", "evaluation", "checkpoint", "end"],
+    ]);
+    const step = events.find((event) => event.event === "step")!;
+    assertEquals(Object.keys(step.metrics), ["loss", "grad_norm", "tokens_per_second", "seconds"]);
+    const { steps, validation } = endOf(second);
+    const { natsPerToken, bytes } = validation as SftValidation;
+    assertEquals([steps, bytes], [1, (await Deno.stat(`${folder}/val.txt`)).size]);
+    assert(Math.abs(natsPerToken - perToken) <= 1e-4); // as printed
   }));
 
 Deno.test("sft trains adapters alone, and saves them for PEFT", () =>
@@ -96,8 +105,9 @@ Deno.test("sft trains adapters alone, and saves them for PEFT", () =>
     assertMatch(await Deno.readTextFile(`${folder}/out/README.md`), /^library_name: peft$/m);
 
     // As --model it is the whole model again, with the figures that it had.
-    const again = await run(`${folder}/out`, "--steps", "1", "--learning-rate", "1e-9");
+    const again = await run(`${folder}/out`, "--steps", "1", "--learning-rate", "1e-9", "-q");
     assertEquals(again.code, 0, again.stderr);
+    assertMatch(again.stdout, /^validation: .*\nsaved .*\n$/); // and no word more
     const [before, after] = [first, again].map(({ stdout }) => Number(stdout.match(FIGURES)![1]));
     assert(Math.abs(before - after) <= 1e-4, `${before} and ${after}`); // as printed
   }));
