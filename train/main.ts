@@ -132,21 +132,7 @@ async function main(): Promise<void> {
   });
 
   await warmUp(gpu, inputs, screen);
-  const evaluate = async (of: "before" | "after"): Promise<Evaluation | undefined> => {
-    const responses = config.evalResponses;
-    if (responses === 0) return undefined;
-    say(`${of} training: ${responses} responses to held-out prompts`);
-    const evaluation = await withEvaluationBar(
-      screen,
-      responses,
-      (options) => trainer.evaluate(HELD_OUT_PROMPTS, options),
-    );
-    emit({ event: "evaluation", of, ...summary(evaluation) });
-    return evaluation;
-  };
   await folder.writeEnvironment(trainer);
-  let before = begun === 0 ? await evaluate("before") : undefined;
-  if (before) await folder.writeEvaluations({ before });
 
   await using services = new AsyncDisposableStack();
   const sinks = await runSinks(config, { env: Deno.env, warn });
@@ -198,14 +184,24 @@ async function main(): Promise<void> {
       card: trainer.card({ merged: true }),
     });
   }
-  const after = await evaluate("after");
-  before ??= after &&
-    await withEvaluationBar(
+  const evaluate = async (who: "policy" | "reference"): Promise<Evaluation | undefined> => {
+    const responses = config.evalResponses;
+    if (responses === 0) return undefined;
+    say(`${who}: ${responses} responses to held-out prompts`);
+    return await withEvaluationBar(
       screen,
-      after.samples.length,
-      (options) => trainer.evaluateReference(HELD_OUT_PROMPTS, options),
+      responses,
+      (options) =>
+        who === "policy"
+          ? trainer.evaluate(HELD_OUT_PROMPTS, options)
+          : trainer.evaluateReference(HELD_OUT_PROMPTS, options),
     );
+  };
+  const after = await evaluate("policy");
+  const before = await evaluate("reference"); // only now, so that nobody waits for a first step: it has not changed
   if (before && after) {
+    emit({ event: "evaluation", of: "before", ...summary(before) });
+    emit({ event: "evaluation", of: "after", ...summary(after) });
     await folder.writeEvaluations({ before, after });
     const readme = join(folder.checkpoint(trainer.steps), "README.md");
     await writeFileAtomic(readme, trainer.card({ evaluations: { before, after } }));

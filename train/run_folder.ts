@@ -118,7 +118,7 @@ export class RunFolder implements Disposable {
   }
 
   /** Writes `evaluation.json`: the numbers of both evaluations, and the first of their texts. */
-  async writeEvaluations(evaluations: { before?: Evaluation; after?: Evaluation }): Promise<void> {
+  async writeEvaluations(evaluations: { before: Evaluation; after: Evaluation }): Promise<void> {
     const records = Object.entries(evaluations).map(([when, evaluation]) => {
       const samples = evaluation.samples.slice(0, KEPT_TEXTS);
       return [when, { summary: summary(evaluation), samples }];

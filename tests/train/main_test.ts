@@ -134,8 +134,8 @@ Deno.test("a training run leaves a whole run folder, and repeats itself under on
           ...{ parameters: 112609, steps: 2 },
         });
         assertEquals(events.map(({ event }) => event), [
-          ...["evaluation", "checkpoint", "step", "step", "sample", "sample", "sample"],
-          ...["checkpoint", "evaluation", "end"],
+          ...["checkpoint", "step", "step", "sample", "sample", "sample"],
+          ...["checkpoint", "evaluation", "evaluation", "end"],
         ]);
         const of = <E extends ProgramEvent["event"]>(name: E) =>
           events.filter((event): event is ProgramEvent & { event: E } => event.event === name);
