@@ -16,8 +16,9 @@ const press = (page: Page, action: string) => page.click(`button[data-do="${acti
 
 async function enter(page: Page, action: string, text: string): Promise<void> {
   const input = await page.waitForSelector(`form[data-do="${action}"] input`);
-  await input!.evaluate((one) => (one as HTMLInputElement).value = "");
-  await input!.type(text);
+  await input!.focus(); // from here on the page leaves what is in it alone
+  await input!.evaluate((one) => (one as HTMLInputElement).select());
+  await page.keyboard.type(text);
   await input!.press("Enter");
 }
 
