@@ -239,13 +239,7 @@ export {
   ppoStep,
   updatePolicy,
 } from "./train/ppo.ts";
-export {
-  type EvaluateOptions,
-  PpoTrainer,
-  type PpoTrainerOptions,
-  type SaveTrainerOptions,
-  type TrainOptions,
-} from "./train/ppo_trainer.ts";
+export { PpoTrainer } from "./train/ppo_trainer.ts";
 export {
   HELD_OUT_PROMPTS,
   loadPrompts,
@@ -318,6 +312,12 @@ export {
 export { type SftOptions, type SftStats, SftTrainer } from "./train/sft_trainer.ts";
 export { TemplateError } from "./train/template.ts";
 export { type Documents, packedBatches, readDocuments, TextDataError } from "./train/text_data.ts";
+export type {
+  EvaluateOptions,
+  PpoTrainerOptions,
+  SaveTrainerOptions,
+  TrainOptions,
+} from "./train/trainer_options.ts";
 export {
   type AdapterState,
   type ResumeRecord,

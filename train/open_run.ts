@@ -9,7 +9,7 @@ import { configuredJudge, configuredReward } from "./load_reward.ts";
 import { findModel } from "./model_source.ts";
 import { AdamW } from "./optimizer.ts";
 import type { PpoRun } from "./ppo.ts";
-import type { PpoTrainerOptions } from "./ppo_trainer.ts";
+import type { PpoTrainerOptions } from "./trainer_options.ts";
 import { Rng } from "./rng.ts";
 import { ScoreNormaliser } from "./score_normaliser.ts";
 

@@ -1,72 +1,33 @@
-import { Gpu, type GpuWatcher } from "../kernels/runtime/mod.ts";
+import { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
-import type { Reward } from "../reward/reward.ts";
-import type { HubOptions } from "../weights/hub_options.ts";
 import { parseBytes } from "./byte_size.ts";
 import type { PpoStats, TrainerCallback } from "./callbacks.ts";
 import type { TrainConfig } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { evaluatePolicy, type Evaluation } from "./evaluate.ts";
 import { type Checkpoint, openCheckpoint, writeCheckpoint } from "./checkpoint.ts";
-import { CheckpointError } from "./checkpoint_error.ts";
 import { Guard, type GuardReport } from "./guard.ts";
-import { hashModel, hashTexts } from "./identity.ts";
-import { type PpoMetrics, ppoMetrics } from "./metrics.ts";
+import { hashModel } from "./identity.ts";
+import type { PpoMetrics } from "./metrics.ts";
 import { openRun } from "./open_run.ts";
 import { ppoCard, type PpoCardFacts } from "./ppo_card.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
-import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
+import { PromptPlace } from "./prompt_place.ts";
+import { type PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { reserveActivations } from "./reserve.ts";
 import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
-import { maskedRowSums, maskedValues } from "./rows.ts";
 import { adapterOf, checkSameRun, restoreRun, runState } from "./run_state.ts";
 import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
-import { tokenRecords } from "./token_records.ts";
+import { stepStats } from "./step_stats.ts";
+import {
+  type EvaluateOptions,
+  type PpoTrainerOptions,
+  type SaveTrainerOptions,
+  settingsOf,
+  type TrainOptions,
+} from "./trainer_options.ts";
 import type { TrainerState } from "./trainer_state.ts";
-
-/** What {@linkcode PpoTrainer.create} takes: any settings, and values in place of names. */
-export interface PpoTrainerOptions extends Partial<Omit<TrainConfig, "reward">> {
-  /** A reward, which the caller disposes of, or the name of one; see `loadReward` (default `heuristic`). */
-  reward?: Reward | TrainConfig["reward"];
-  /** Where to train (default: the runtime's adapter, which the trainer then closes itself). */
-  gpu?: Gpu;
-  /** Hears of every wait for a Gpu that the trainer opens itself. */
-  watcher?: GpuWatcher | undefined;
-  /** Where a model that is named by its id on the Hub comes from, and where it is kept. */
-  hub?: HubOptions;
-  /** Hears when a reward cannot be used and another scores instead (default: nobody does). */
-  say?: ((line: string) => void) | undefined;
-}
-
-/** How {@linkcode PpoTrainer.train} goes. */
-export interface TrainOptions {
-  /** PPO steps (default: the setting; what is left of it where the run was resumed). */
-  steps?: number;
-  /** Training prompts, taken in shuffled rounds (default: the built-in set). */
-  prompts?: readonly string[];
-  /** Told of every step, in their order. */
-  callbacks?: readonly TrainerCallback[];
-  /** Ends training after the step in which it is aborted. */
-  signal?: AbortSignal;
-}
-
-/** How {@linkcode PpoTrainer.evaluate} goes. */
-export interface EvaluateOptions {
-  /** Responses in all, the prompts taken in turn (default: one a prompt). */
-  responses?: number;
-  /** Hears, now and then, how many of them are there. */
-  onProgress?: (done: number) => void;
-}
-
-/** How {@linkcode PpoTrainer.save} goes. */
-export interface SaveTrainerOptions {
-  /**
-   * Also keep what training goes on from, for {@linkcode PpoTrainer.resume} (default): 8 more bytes a parameter. Without, it
-   * is a model for inference only.
-   */
-  resumable?: boolean;
-}
 
 /**
  * RLHF with PPO on one policy: loads it, trains it against a reward near its reference, evaluates it, saves it.
@@ -94,7 +55,7 @@ export class PpoTrainer implements Disposable {
   #callbacks: readonly TrainerCallback[] = [];
   #isStopping = false;
   /** How far training has come in its prompts, so that a second `train` goes on where the first ended. */
-  #batches: { prompts: readonly string[]; sequence: PromptBatches; sha256: string } | undefined;
+  readonly #place: PromptPlace;
   /** What the checkpoint that this run was resumed from says to the first `train`. */
   #resumed: Checkpoint | undefined;
   #resumes: TrainerState["resumes"] = [];
@@ -111,6 +72,7 @@ export class PpoTrainer implements Disposable {
   private constructor(readonly run: PpoRun, readonly gpu: Gpu, resources: DisposableStack) {
     this.#resources = resources;
     this.#scheduledSteps = run.config.steps;
+    this.#place = new PromptPlace(run.config);
     if (run.config.guard) this.#guard = new Guard(run.config);
   }
 
@@ -213,29 +175,11 @@ export class PpoTrainer implements Disposable {
     });
     await this.#guard?.begin(this.run, prompts, { moved: this.steps > 0 });
     const taken = await ppoStep(this.run, prompts, { step: this.steps, learningRate });
-    const { rollout, ...record } = taken;
     this.steps++;
     this.episodes += prompts.length;
-    const kl = maskedRowSums(record.klPenalty, record.mask);
     const guard = await this.#guard?.inspect(this.run, taken, this.steps);
-    const stats: PpoStats = {
-      metrics: ppoMetrics({ ...record, step: this.steps, episode: this.episodes, guard }),
-      samples: rollout.samples.map(({ prompt, response }, b) => ({
-        step: this.steps,
-        prompt,
-        response,
-        score: record.scores[b],
-        kl: kl[b],
-        ...(b < DETAILED_SAMPLES && {
-          tokens: tokenRecords(this.policy.tokenizer, rollout, b, {
-            kl: record.klFull,
-            advantages: record.advantages,
-          }),
-        }),
-      })),
-      advantages: maskedValues(record.advantages, record.mask),
-      events: guard?.events ?? [],
-    };
+    const { steps: step, episodes: episode } = this;
+    const stats = stepStats(taken, { step, episode, guard, tokenizer: this.policy.tokenizer });
     this.#metrics = stats.metrics;
     if (guard) await this.#follow(guard);
     return { stats, ...(guard?.error && { error: guard.error }) };
@@ -269,7 +213,7 @@ export class PpoTrainer implements Disposable {
     const total = steps ?? Math.max(0, left);
     this.checkPrompts(prompts);
     await reserveActivations(this.run, prompts);
-    let batches = this.#batchesOf(prompts);
+    let batches = this.#place.of(prompts, this.#resumed);
     const end = this.steps + total;
     this.#scheduledSteps = end;
     this.#callbacks = callbacks;
@@ -281,7 +225,7 @@ export class PpoTrainer implements Disposable {
       for (const callback of callbacks) await callback.onStepBegin?.(this, this.steps + 1);
       const { stats, error } = await this.#stepOn(batches);
       if (stats.events.some(({ action }) => action === "rollback")) {
-        batches = this.#batchesOf(prompts);
+        batches = this.#place.of(prompts, this.#resumed);
         this.#resumed = undefined;
         continue;
       }
@@ -294,23 +238,6 @@ export class PpoTrainer implements Disposable {
   /** Ends `train` after the step that is being taken; for callbacks. */
   stop(): void {
     this.#isStopping = true;
-  }
-
-  /** The sequence of these prompts, at the place where training is. */
-  #batchesOf(prompts: readonly string[]): PromptBatches {
-    if (this.#batches?.prompts === prompts) return this.#batches.sequence;
-    const sha256 = hashTexts(prompts);
-    const position = this.#resumed?.state.prompts;
-    if (position && position.sha256 !== sha256) {
-      throw new CheckpointError("the prompts are not those that the run began with", {
-        folder: this.#resumed!.folder,
-        remedy: "give the same prompts, or begin a new run with the checkpoint as --model",
-      });
-    }
-    const { batchSize, seed } = this.config;
-    const sequence = new PromptBatches(prompts, { batchSize, seed, ...(position && { position }) });
-    this.#batches = { prompts, sequence, sha256 };
-    return sequence;
   }
 
   /** A step on the next prompts; where it fails, they stay the next ones. */
@@ -391,9 +318,7 @@ export class PpoTrainer implements Disposable {
       episodes: this.episodes,
       scheduledSteps: this.#scheduledSteps,
       ...await runState(this.run),
-      prompts: this.#batches
-        ? { sha256: this.#batches.sha256, ...this.#batches.sequence.position }
-        : prompts,
+      prompts: this.#place.state() ?? prompts,
       callbacks: {
         ...callbacks,
         ...(this.#guard && { guard: this.#guard.state() }),
@@ -425,7 +350,7 @@ export class PpoTrainer implements Disposable {
     this.#guard?.holdBeta(this.run);
     this.steps = state.step;
     this.episodes = state.episodes;
-    this.#batches = undefined;
+    this.#place.forget();
     this.#metrics = undefined;
     this.#resumed = checkpoint;
   }
@@ -439,16 +364,6 @@ export class PpoTrainer implements Disposable {
 /** A step, and why training has to end after it, if it has to. */
 interface TakenStep extends Pick<GuardReport, "error"> {
   stats: PpoStats;
-}
-
-/** Samples of a step that are kept token by token. */
-const DETAILED_SAMPLES = 2;
-
-/** The settings among options, the name of a reward included. */
-function settingsOf(
-  { gpu: _, watcher: __, hub: ___, say: ____, reward, ...settings }: PpoTrainerOptions,
-) {
-  return { ...settings, ...(typeof reward === "string" && { reward }) };
 }
 
 function restoreCallback(callback: TrainerCallback, resumed: Checkpoint | undefined): void {

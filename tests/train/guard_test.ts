@@ -5,7 +5,8 @@ import { checkpointEvery, type PpoStats, type TrainerCallback } from "../../trai
 import { CheckpointKeeper } from "../../train/checkpoint_keeper.ts";
 import { GuardError, type GuardEvent } from "../../train/guard_event.ts";
 import { ratioEvidence } from "../../train/guard_ratio.ts";
-import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PpoTrainer } from "../../train/ppo_trainer.ts";
+import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { sampleRollout } from "../../train/rollout.ts";
 import { RunFolder } from "../../train/run_folder.ts";
 import { withFolder } from "../helpers/folder.ts";

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { LoraError } from "../../model/lora.ts";
 import { ConfigError } from "../../train/config.ts";
-import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PpoTrainer } from "../../train/ppo_trainer.ts";
+import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { assertClose } from "../helpers/close.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { GPT2, GPT_NEO } from "../helpers/goldens.ts";

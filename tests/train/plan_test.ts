@@ -8,7 +8,8 @@ import {
 import type { Reward } from "../../reward/reward.ts";
 import { planInputs } from "../../train/memory_inputs.ts";
 import { planMemory } from "../../train/plan.ts";
-import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PpoTrainer } from "../../train/ppo_trainer.ts";
+import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { HELD_OUT_PROMPTS, TRAINING_PROMPTS } from "../../train/prompts.ts";
 import { readModelConfig } from "../../weights/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";

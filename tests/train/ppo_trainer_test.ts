@@ -10,7 +10,8 @@ import {
   type TrainerCallback,
 } from "../../train/callbacks.ts";
 import { ConfigError } from "../../train/config.ts";
-import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PpoTrainer } from "../../train/ppo_trainer.ts";
+import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { PromptBatches } from "../../train/prompts.ts";
 import { learningRateAt } from "../../train/schedule.ts";
 import { withFolder } from "../helpers/folder.ts";

@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { PpoTrainer, type PpoTrainerOptions } from "../../train/ppo_trainer.ts";
+import { PpoTrainer } from "../../train/ppo_trainer.ts";
+import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { GPT2, GPT_NEO } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
