@@ -72,6 +72,9 @@ export async function configuredJudge(
   return await configuredReward({ ...config, reward: config.judge }, sources);
 }
 
+/** Names that stand for a reward of this project; every other one is an address, a file or a model. */
+export const REWARD_NAMES: readonly string[] = ["heuristic", "sentiment", "judge"];
+
 /** Endings of names that are modules, and of those that are descriptions of a composite. */
 const MODULES = [".ts", ".mts", ".js", ".mjs"];
 const COMPOSITES = [".toml", ".yaml", ".yml", ".json"];
@@ -120,7 +123,7 @@ export async function loadReward(name: string, sources: RewardSources): Promise<
     case "composite":
       return await loadComposite(name, (part) => loadPart(part, sources));
     case "classifier": {
-      const { folder } = await findModel(name, sources.hub ?? {});
+      const { folder } = await findModel(name, sources.hub ?? {}, REWARD_NAMES);
       return await classifierOrHeuristic(basename(name), folder, sources);
     }
   }

@@ -11,7 +11,7 @@ import { resolveConfigFolder } from "../weights/hub.ts";
 import { hasModel } from "../weights/hub_files.ts";
 import type { HubOptions } from "../weights/hub_options.ts";
 import type { TrainConfig } from "./config.ts";
-import { classifiersOf } from "./load_reward.ts";
+import { classifiersOf, REWARD_NAMES } from "./load_reward.ts";
 import { findConfig } from "./model_source.ts";
 import { EMBEDDED_POLICY } from "./open_run.ts";
 import type { PlanInputs, PromptLengths } from "./plan.ts";
@@ -39,7 +39,7 @@ export async function planInputs(
   for (const scorer of [reward, judge]) {
     if (scorer === "") continue;
     for (const name of await classifiersOf(scorer)) {
-      const config = await classifierConfig(await findConfig(name, hub));
+      const config = await classifierConfig(await findConfig(name, hub, REWARD_NAMES));
       if (config) rewards.push(config);
     }
   }

@@ -9,13 +9,18 @@ import { similarModel } from "./similar_model.ts";
  * The model that a name stands for: of a run folder its newest checkpoint, a model folder, or a model on the Hub,
  * which is downloaded where it is not on this machine; see `resolveModel`.
  *
+ * @param others What a misspelt name may mean beside a model.
  * @throws {ModelFolderError} If it is a path and there is no folder.
  * @throws {HubError} If the Hub does not give it.
  */
-export async function findModel(name: string, hub: HubOptions): Promise<ResolvedModel> {
+export async function findModel(
+  name: string,
+  hub: HubOptions,
+  others?: readonly string[],
+): Promise<ResolvedModel> {
   const checkpoint = await latestCheckpoint(name);
   if (checkpoint !== undefined) return { folder: checkpoint, name: checkpoint };
-  return await suggesting(name, () => resolveModel(name, hub));
+  return await suggesting(name, () => resolveModel(name, hub), others);
 }
 
 /**
@@ -23,19 +28,27 @@ export async function findModel(name: string, hub: HubOptions): Promise<Resolved
  *
  * @throws {Error} As {@linkcode findModel}.
  */
-export async function findConfig(name: string, hub: HubOptions): Promise<string> {
+export async function findConfig(
+  name: string,
+  hub: HubOptions,
+  others?: readonly string[],
+): Promise<string> {
   return await latestCheckpoint(name) ??
-    await suggesting(name, () => resolveConfigFolder(name, hub));
+    await suggesting(name, () => resolveConfigFolder(name, hub), others);
 }
 
 /** Finds a model; where there is none of this name, the error asks whether one with a similar name was meant. */
-async function suggesting<T>(name: string, find: () => Promise<T>): Promise<T> {
+async function suggesting<T>(
+  name: string,
+  find: () => Promise<T>,
+  others?: readonly string[],
+): Promise<T> {
   try {
     return await find();
   } catch (error) {
     const isMissing = error instanceof ModelFolderError ||
       (error instanceof HubError && ["missing", "offline", "unreachable"].includes(error.kind));
-    const similar = isMissing ? await similarModel(name) : undefined;
+    const similar = isMissing ? await similarModel(name, others) : undefined;
     if (similar !== undefined) (error as Error).message += `; did you mean ${similar}?`;
     throw error;
   }

@@ -4,6 +4,7 @@ import { CheckpointError } from "./checkpoint_error.ts";
 import { type ConfigFile, readConfigFile } from "./config_file.ts";
 import { savedSettings } from "./resume.ts";
 import { listCheckpoints } from "./run_folder.ts";
+import { similarFolder } from "./similar_model.ts";
 
 /** Where a run goes on. */
 export interface ResumePoint {
@@ -19,7 +20,8 @@ export interface ResumePoint {
  * Finds where to go on: in a run folder after its newest checkpoint, or after the checkpoint that is named.
  *
  * @param path A run folder or a checkpoint.
- * @throws {CheckpointError} If the checkpoint is not whole; where an older one of the run is, the message names it.
+ * @throws {CheckpointError} If there is no such folder, or the checkpoint is not whole; the message names the folder that
+ * may have been meant, or an older checkpoint of the run that is whole.
  * @throws {ConfigError} If a run without checkpoints has no readable settings.
  */
 export async function findResumePoint(path: string): Promise<ResumePoint> {
@@ -41,8 +43,10 @@ async function pointAt(folder: string, run: string | undefined): Promise<ResumeP
     return { run, checkpoint, settings: withOut(settings, run) };
   } catch (error) {
     const older = run === undefined ? undefined : await newestWholeBefore(folder, run);
-    if (!(error instanceof CheckpointError) || older === undefined) throw error;
-    throw error.withRemedy(`an older one is whole: --resume ${older}`);
+    if (!(error instanceof CheckpointError)) throw error;
+    if (older !== undefined) throw error.withRemedy(`an older one is whole: --resume ${older}`);
+    const similar = await isFolder(folder) ? undefined : await similarFolder(folder);
+    throw similar === undefined ? error : error.withRemedy(`did you mean ${similar}?`);
   }
 }
 

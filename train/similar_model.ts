@@ -1,5 +1,5 @@
 import { levenshteinDistance } from "deno-std/text/mod.js";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname, join, normalize } from "node:path";
 
 /** Models that this project is made for or comes with. */
 const KNOWN = [
@@ -13,12 +13,24 @@ const LONGEST = 200;
 /**
  * The model that a name which stands for none may be a slip of: one of those that people mean, a run in `runs/`, or a
  * folder beside the one that was named.
+ *
+ * @param others What else such a name may mean, as rewards have names of their own.
  */
-export async function similarModel(name: string): Promise<string | undefined> {
+export async function similarModel(
+  name: string,
+  others: readonly string[] = [],
+): Promise<string | undefined> {
   if (name.length > LONGEST) return undefined;
-  const folders = await Promise.all(["runs", dirname(name)].map(foldersIn));
-  const candidates = [...KNOWN, ...folders.flat()];
-  const meant = name.replace(/@[^@/]*$/, "");
+  return nearest(name.replace(/@[^@/]*$/, ""), [...others, ...KNOWN, ...await foldersNear(name)]);
+}
+
+/** The folder that a path where there is none may be a slip of: one in `runs/`, or beside the one that was named. */
+export async function similarFolder(path: string): Promise<string | undefined> {
+  if (path.length > LONGEST) return undefined;
+  return nearest(normalize(path), await foldersNear(path));
+}
+
+function nearest(meant: string, candidates: readonly string[]): string | undefined {
   if (candidates.includes(meant)) return undefined; // nothing is wrong with the name
   const near = candidates
     .map((candidate) => ({ candidate, distance: distanceBetween(meant, candidate) }))
@@ -32,6 +44,10 @@ function distanceBetween(name: string, candidate: string): number {
   const [a, b] = [name, candidate].map((each) => each.toLowerCase());
   const whole = levenshteinDistance(a!, b!);
   return a!.includes("/") ? whole : Math.min(whole, levenshteinDistance(a!, basename(b!)));
+}
+
+async function foldersNear(path: string): Promise<string[]> {
+  return (await Promise.all(["runs", dirname(path)].map(foldersIn))).flat();
 }
 
 async function foldersIn(path: string): Promise<string[]> {

@@ -1,5 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
+import { CheckpointError } from "../../train/checkpoint_error.ts";
 import { findConfig, findModel } from "../../train/model_source.ts";
+import { REWARD_NAMES } from "../../train/load_reward.ts";
+import { findResumePoint } from "../../train/resume_point.ts";
 import { similarModel } from "../../train/similar_model.ts";
 import { ModelFolderError } from "../../weights/errors.ts";
 import { HubError } from "../../weights/hub_errors.ts";
@@ -39,4 +42,27 @@ Deno.test("an error of a model's name asks for the folder beside it, or the mode
     const offline = { offline: true, cacheDir: folder };
     const { message } = await assertRejects(() => findModel("gpt2-larg", offline), HubError);
     assertEquals(message.includes("; did you mean gpt2-large?"), true);
+  }));
+
+for (const name of REWARD_NAMES) {
+  Deno.test(`a misspelt ${name} asks for the reward`, async () => {
+    const slip = name.replace(/(.)(.)(?=.$)/, "$2$1");
+    const offline = { offline: true, cacheDir: "/none" };
+    const { message } = await assertRejects(
+      () => findConfig(slip, offline, REWARD_NAMES),
+      HubError,
+    );
+    assertEquals(message.split("; ").at(-1), `did you mean ${name}?`);
+  });
+}
+
+Deno.test("a misspelt run asks for the run beside it, and a strange name for none", () =>
+  withFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/default/checkpoints`, { recursive: true });
+    const messageOf = async (run: string) =>
+      (await assertRejects(() => findResumePoint(`${folder}/${run}`), CheckpointError)).message;
+    for (const slip of ["defualt", "defualt/", "./defualt"]) {
+      assertEquals((await messageOf(slip)).split("; ").at(-1), `did you mean ${folder}/default?`);
+    }
+    assertEquals((await messageOf("other")).split("; ").at(-1), "check the path");
   }));
