@@ -5,7 +5,14 @@ import { ModelFolderError } from "./errors.ts";
 import { parseJson, showJson } from "./json.ts";
 import { readRegularFile } from "./regular_file.ts";
 import { openSafetensors, type SafetensorsFile, type TensorInfo } from "./safetensors.ts";
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openWeights, WEIGHTS, Weights } from "./weights.ts";
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  openWeights,
+  SHARD_INDEX,
+  WEIGHTS,
+  Weights,
+} from "./weights.ts";
 
 /** The file that says what model a folder holds. */
 export const CONFIG = "config.json";
@@ -129,13 +136,15 @@ export async function openModelFolder(path: string): Promise<ModelFolder> {
 }
 
 /**
- * Whether a folder holds adapters in place of a whole model.
+ * Whether a folder holds adapters in place of a whole model: it has no weights of its own. A `config.json` beside
+ * them, as some programs write it, does not make them one.
  *
  * @throws {ModelFolderError} If there is no such folder.
  */
 export async function holdsAdapters(path: string): Promise<boolean> {
   const files = await listFiles(path);
-  return files.includes(ADAPTER_CONFIG) && !files.includes(CONFIG);
+  if (!files.includes(ADAPTER_CONFIG)) return false;
+  return !files.includes(CONFIG) || ![WEIGHTS, SHARD_INDEX].some((name) => files.includes(name));
 }
 
 /**

@@ -36,12 +36,14 @@ export const OTHER_WEIGHTS: readonly string[] = [
  */
 export async function hasModel(folder: string): Promise<boolean> {
   const has = (name: string) => exists(join(folder, name));
-  if (!await has(CONFIG)) return await has(ADAPTER_CONFIG) && await has(ADAPTER_WEIGHTS);
+  if (!await has(WEIGHTS) && !await has(SHARD_INDEX)) {
+    return await has(ADAPTER_CONFIG) && await has(ADAPTER_WEIGHTS);
+  }
+  if (!await has(CONFIG)) return false;
   const tokenizer = await has("tokenizer.json") || await has("vocab.txt") ||
     await has("vocab.json") && await has("merges.txt");
   if (!tokenizer) return false;
   if (await has(WEIGHTS)) return true;
-  if (!await has(SHARD_INDEX)) return false;
   const shards = await shardNames(join(folder, SHARD_INDEX));
   return (await Promise.all(shards.map(has))).every(Boolean);
 }

@@ -22,8 +22,8 @@ export interface SnapshotContext {
 }
 
 /**
- * Downloads the files of a model that are needed, at the commit of its `config.json`; of adapters, at that of their
- * `adapter_config.json`, these two files.
+ * Downloads the files of a model that are needed, at the commit of its `config.json`; of adapters, these are two. A
+ * repository without weights of its own that has adapters is one of adapters, also where it has a `config.json`.
  *
  * The snapshot gets its files when all of them are in the cache, so that no part of a model looks like one.
  *
@@ -35,22 +35,31 @@ export async function downloadSnapshot(
   context: SnapshotContext,
 ): Promise<void> {
   const files = config.name === ADAPTER_CONFIG
-    ? [config, await describeAdapters(config, context)]
+    ? await describeAdapters(config, context)
     : await describeModel(config, context);
   await download(files, context);
   for (const file of files) await context.cache.link(config.commit, file);
 }
 
 async function describeModel(config: RemoteFile, context: SnapshotContext): Promise<RemoteFile[]> {
+  const weights = await describeWeights(config, context);
+  if (weights === undefined) {
+    const [adapters] = await describe([ADAPTER_CONFIG], config, context);
+    if (adapters !== undefined) return await describeAdapters(adapters, context);
+    throw noWeights(context.id, await describe(OTHER_WEIGHTS, config, context));
+  }
   const side = await describe(SIDE_FILES, config, context);
   const hasTokenizer = side.some(({ name }) => name === "tokenizer.json");
   const parts = hasTokenizer ? [] : await describe(TOKENIZER_PARTS, config, context);
-  return [config, ...side, ...parts, ...await describeWeights(config, context)];
+  return [config, ...side, ...parts, ...weights];
 }
 
-async function describeAdapters(config: RemoteFile, context: SnapshotContext): Promise<RemoteFile> {
+async function describeAdapters(
+  config: RemoteFile,
+  context: SnapshotContext,
+): Promise<RemoteFile[]> {
   const [weights] = await describe([ADAPTER_WEIGHTS], config, context);
-  if (weights !== undefined) return weights;
+  if (weights !== undefined) return [config, weights];
   const problem = `it has ${ADAPTER_CONFIG} but no ${ADAPTER_WEIGHTS}`;
   const remedy = "save the adapters once more with save_pretrained, which writes safetensors";
   throw new HubError("content", `Cannot use ${context.id}: ${problem}; ${remedy}`);
@@ -80,17 +89,17 @@ async function describe(
   return found.filter((file) => file !== undefined);
 }
 
-/** The one file of weights; else the index and the files that it names. */
+/** The one file of weights; else the index and the files that it names; undefined where there is neither. */
 async function describeWeights(
   config: RemoteFile,
   context: SnapshotContext,
-): Promise<RemoteFile[]> {
+): Promise<RemoteFile[] | undefined> {
   const { id, cache } = context;
   const found = await describe([WEIGHTS, SHARD_INDEX], config, context);
   const whole = found.find(({ name }) => name === WEIGHTS);
   if (whole !== undefined) return [whole];
   const [index] = found;
-  if (index === undefined) throw noWeights(id, await describe(OTHER_WEIGHTS, config, context));
+  if (index === undefined) return undefined;
 
   await download([index], { ...context, options: { ...context.options, onProgress: undefined } });
   const names = await shardNames(cache.blob(index.etag), `${SHARD_INDEX} of ${id}`);

@@ -74,6 +74,21 @@ Deno.test("adapters on the Hub are put on their base model, which is fetched too
     assertEquals(server.seen, []);
   }));
 
+Deno.test("a config.json beside adapters without weights does not make them a model", () =>
+  withAdapters(async ({ gpu, options, adapters, folder: local }) => {
+    const config = await Deno.readFile(`${GPT2}/config.json`);
+    adapters.files["config.json"] = config;
+    await resolveConfigFolder("tiny/adapters", options); // a plan leaves config.json in the cache
+    const { folder } = await resolveModel("tiny/adapters", options);
+    assert((await listTree(folder)).includes(WEIGHTS));
+    await Deno.writeFile(`${local}/config.json`, config);
+    const adapted = await logprobs(gpu, folder, options);
+    assertEquals(adapted, await logprobs(gpu, local, options));
+    assertNotEquals(adapted, await logprobs(gpu, GPT2, options));
+    const { name } = await resolveModel("tiny/adapters", { ...options, offline: true });
+    assertEquals(name, `tiny/adapters@${COMMIT}`); // it is whole
+  }));
+
 Deno.test("of adapters on the Hub a plan takes adapter_config.json alone", () =>
   withAdapters(async ({ server, options }) => {
     const folder = await resolveConfigFolder("tiny/adapters", options);
