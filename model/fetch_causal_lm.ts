@@ -31,6 +31,7 @@ export interface FetchOptions {
  * The weights are in memory once while they are loaded.
  *
  * @param address Of the folder, with `/` at its end.
+ * @throws {TypeError} If the address is not a whole one, with its `https:`.
  * @throws {ModelFolderError} If a file cannot be had, or a tensor is missing, has the wrong shape, or is not known.
  * @throws {SafetensorsError} If the weights break the format.
  * @throws {ModelConfigError} If the architecture or an option of it is not implemented.
@@ -50,14 +51,16 @@ export async function fetchCausalLM(
     if (!response.ok) await response.body?.cancel();
     return response;
   };
-  const bytesOf = async (name: string) => (await found(await get(name), name, path)).bytes();
+  const bytesOf = async (name: string, listener?: FetchOptions["onProgress"]) =>
+    await bodyOf(found(await get(name), name, path), new URL(name, address).href, listener);
 
   const config = parseModelConfig(await bytesOf(CONFIG), new URL(CONFIG, address).href);
   const tokenizer = await bytesOf("tokenizer.json");
   const settings = await get("tokenizer_config.json");
-  const settingsJson = settings.ok ? await settings.bytes() : undefined;
-  const response = found(await get(WEIGHTS), WEIGHTS, path);
-  const source = new MemorySource(await received(response, onProgress));
+  const settingsJson = settings.ok
+    ? await bodyOf(settings, new URL("tokenizer_config.json", address).href)
+    : undefined;
+  const source = new MemorySource(await bytesOf(WEIGHTS, onProgress));
   const file = new URL(WEIGHTS, address).href;
   using folder = new ModelFolder({
     path,
@@ -74,22 +77,39 @@ function found(response: Response, name: string, path: string): Response {
   throw notFetched(new URL(name, path).href, `the server answers ${response.status}`);
 }
 
-function notFetched(url: string, problem: string, cause?: unknown): ModelFolderError {
-  return new ModelFolderError(
-    `Cannot fetch ${url}: ${problem}; give the address of a folder with a model, with / at its end`,
-    { path: url, cause },
-  );
+function notFetched(
+  url: string,
+  problem: string,
+  cause?: unknown,
+  remedy = "give the address of a folder with a model, with / at its end",
+): ModelFolderError {
+  return new ModelFolderError(`Cannot fetch ${url}: ${problem}; ${remedy}`, { path: url, cause });
+}
+
+async function bodyOf(
+  response: Response,
+  url: string,
+  onProgress?: FetchOptions["onProgress"],
+): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return await received(response, onProgress);
+  } catch (cause) {
+    if (cause instanceof RangeError) {
+      throw notFetched(url, "there is not enough memory for it", cause, "use a smaller model");
+    }
+    throw notFetched(url, "the connection broke off", cause, "try again");
+  }
 }
 
 /** A body as it comes, in memory that is taken once where the server says how long it is. */
 async function received(
   response: Response,
   onProgress: FetchOptions["onProgress"] = () => {},
-): Promise<Uint8Array> {
+): Promise<Uint8Array<ArrayBuffer>> {
   const total = Number(response.headers.get("content-length") ?? 0);
   let bytes = new Uint8Array(total);
   let done = 0;
-  const reader = response.body!.getReader(); // Safari cannot iterate over a body
+  const reader = (response.body ?? new Blob([]).stream()).getReader(); // Safari cannot iterate over a body
   for (let part = await reader.read(); !part.done; part = await reader.read()) {
     const { value } = part;
     if (done + value.length > bytes.length) { // compressed, or of unknown length

@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { fetchCausalLM } from "../../model/fetch_causal_lm.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { ModelFolderError, SafetensorsError } from "../../weights/errors.ts";
@@ -64,3 +64,27 @@ Deno.test("fetchCausalLM() refuses broken files, and a server that is not there"
       "the server cannot be reached",
     );
   }));
+
+const FILE = `${ADDRESS}model.safetensors`;
+const BROKEN_BODIES: [string, () => Response, string][] = [
+  [
+    "that breaks off",
+    () => new Response(new ReadableStream({ pull: (c) => c.error(new TypeError("reset")) })),
+    `Cannot fetch ${FILE}: the connection broke off; try again`,
+  ],
+  [
+    "that is larger than memory, as its server says",
+    () => new Response("x", { headers: { "content-length": "1000000000000000" } }),
+    `Cannot fetch ${FILE}: there is not enough memory for it; use a smaller model`,
+  ],
+  ["that is empty", () => new Response(null), `Cannot read ${FILE}`],
+];
+for (const [what, answer, says] of BROKEN_BODIES) {
+  Deno.test(`fetchCausalLM() refuses a file ${what}`, () =>
+    withGpu(async (gpu) => {
+      const usual = serve();
+      const fetch = async (url: string) => url === FILE ? answer() : await usual(url);
+      const error = await assertRejects(() => fetchCausalLM(gpu, ADDRESS, { fetch }), Error, says);
+      assert(error instanceof ModelFolderError || error instanceof SafetensorsError, error.name);
+    }));
+}
