@@ -1,7 +1,9 @@
 import type { CausalLM } from "../model/causal_lm.ts";
 import { type Reward, type Sample, scoreSamples } from "../reward/reward.ts";
 import { scoreRollout } from "./experience.ts";
+import { gae, type GaeOptions } from "./gae.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
+import { tokenRewards } from "./rewards.ts";
 import { encodePrompts, type RolloutOptions, sampleRollout } from "./rollout.ts";
 import { maskedValues } from "./rows.ts";
 import { mean, standardDeviation } from "./stats.ts";
@@ -10,7 +12,10 @@ import { tokenRecords } from "./token_records.ts";
 
 /** What a model does with prompts. */
 export interface Evaluation {
-  /** The responses with their scores; the first ones token by token. */
+  /**
+   * The responses with their scores; the first ones token by token, where the policy has a value head with what each
+   * gained over the value before it: the advantage of the score alone.
+   */
   samples: (Sample & Pick<SampleRecord, "score" | "tokens">)[];
   /** Mean of the scores. */
   meanScore: number;
@@ -56,13 +61,16 @@ export async function evaluatePolicy(
     judge?: Reward;
   },
   prompts: readonly string[],
-  { responses, rewardTimeout = 0, onProgress, ...options }: RolloutOptions & {
-    responses: number;
-    /** Hears, now and then, how many responses are there. */
-    onProgress?: ((done: number) => void) | undefined;
-    /** Milliseconds that the scores of 48 responses may take; 0 for no limit. */
-    rewardTimeout?: number;
-  },
+  { responses, rewardTimeout = 0, onProgress, gamma = 1, lambda = 0.95, ...options }:
+    & RolloutOptions
+    & Partial<GaeOptions>
+    & {
+      responses: number;
+      /** Hears, now and then, how many responses are there. */
+      onProgress?: ((done: number) => void) | undefined;
+      /** Milliseconds that the scores of 48 responses may take; 0 for no limit. */
+      rewardTimeout?: number;
+    },
 ): Promise<Evaluation> {
   const { promptIds } = encodePrompts(policy, prompts, options.maxLength);
   const others = prompts.map((prompt) => reference.tokenizer.encode(prompt));
@@ -86,17 +94,25 @@ export async function evaluatePolicy(
       const { scores } = await scoreSamples(judge, rollout.samples, { timeoutMs: rewardTimeout });
       judged.push(...scores);
     }
-    const { klFull } = await scoreRollout({ policy, reference }, rollout, {
+    const { mask } = rollout;
+    const { klFull, values } = await scoreRollout({ policy, reference }, rollout, {
       temperature: options.temperature ?? 1,
     });
+    const rewards = tokenRewards({ scores, kl: klFull, beta: 0, mask });
+    const advantages = policy.hasValueHead
+      ? gae({ rewards, values, mask }, { gamma, lambda }).advantages
+      : undefined;
     samples.push(...rollout.samples.map((sample, b) => ({
       ...sample,
       score: scores[b],
       ...(at + b < DETAILED_SAMPLES && {
-        tokens: tokenRecords(policy.tokenizer, rollout, b, { kl: klFull }),
+        tokens: tokenRecords(policy.tokenizer, rollout, b, {
+          kl: klFull,
+          ...(advantages && { advantages }),
+        }),
       }),
     })));
-    kl.push(...maskedValues(klFull, rollout.mask));
+    kl.push(...maskedValues(klFull, mask));
     lengths.push(...rollout.responseLengths);
     onProgress?.(samples.length);
   }

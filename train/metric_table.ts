@@ -18,6 +18,7 @@ export const METRICS = {
   "objective/kl_per_token": ["nats per token", "the same, mean over tokens"],
   "objective/kl_full": ["nats per token", "exact KL over the vocabulary, mean over tokens"],
   "objective/kl_coef": ["reward per nat", "beta, as used in this step"],
+  "objective/kl_target": ["nats per token", "KL that the controller holds, in this step"],
   "objective/entropy": ["nats per response", "sum of -logprob of the sampled tokens"],
   "objective/non_score_reward": ["reward per response", "-beta * KL, wherever the KL is applied"],
   "objective/rlhf_reward": ["reward per response", "score plus non-score reward: what RLHF raises"],

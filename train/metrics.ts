@@ -78,6 +78,8 @@ export interface PpoStepRecord {
   episode: number;
   /** KL coefficient as used in this step, before the controller moved it. */
   beta: number;
+  /** KL that the controller holds in this step, nats per token. */
+  klTarget: number;
   /** As used in this step. */
   learningRate: number;
   /** (B, R) 1 on response tokens; nothing outside is looked at. */
@@ -179,6 +181,7 @@ export function ppoMetrics(record: PpoStepRecord): PpoMetrics {
     "objective/kl_per_token": klPerToken,
     "objective/kl_full": maskedMean(klFull, mask),
     "objective/kl_coef": beta,
+    "objective/kl_target": record.klTarget,
     "objective/entropy": -mean(maskedRowSums(logprobs, mask)),
     "objective/non_score_reward": -beta * kl,
     "objective/rlhf_reward": adjustedScore - beta * kl,

@@ -104,6 +104,7 @@ export async function ppoStep(
   return {
     rollout,
     beta,
+    klTarget: controller.target,
     learningRate,
     mask,
     ...experience,

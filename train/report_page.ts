@@ -129,7 +129,8 @@ function samplesSection({ samples }: RunRecord): string {
 
 const TOKEN_KEY =
   `<p class="muted">Marked behind the text: the KL of a token to the reference, stronger is more.
-Underlined: its advantage, solid where positive, dashed where negative. Point at a token for the numbers.</p>`;
+Underlined: its advantage, solid where positive, dashed where negative; models without a value head, such as the reference,
+have none. Point at a token for the numbers.</p>`;
 
 /** A response with its score; token by token where that was kept. */
 function response(label: string, sample: EvaluatedSample | undefined): string {

@@ -24,8 +24,10 @@ async function makeRun(): Promise<string> {
     "step": i + 1,
     "ppo/mean_scores": Math.sin(i),
     "rewards/length/mean": i / 8,
+    "rewards/sentiment/truncated/mean": 0,
     "objective/kl_full": 0.01 * i,
     "objective/kl_coef": 0.4,
+    ...(i > 3 && { "objective/kl_target": 0.1 }), // steered on the way
     "ppo/policy/entropy": 4 - i / 10,
   }));
   await write(
@@ -64,6 +66,9 @@ browserTest(
       assert(pixels.every((count) => count > 500), pixels.join());
       const legend = await page.$eval(".u-legend", (one) => one.textContent);
       assertStringIncludes(legend ?? "", "length"); // a part of the reward
+      assert(!legend!.includes("truncated"), "a share of texts among scores");
+      const band = await page.$$eval("[role=img]", (all) => all[1].getAttribute("aria-label"));
+      assertStringIncludes(band ?? "", "target 0.1, target × 1.5 0.15");
       assertStringIncludes(await page.title(), "KL Guard");
       assertEquals(await page.$$eval("img", (all) => all.length), 0);
     });

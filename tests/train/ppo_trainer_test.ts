@@ -14,6 +14,7 @@ import { PpoTrainer } from "../../train/ppo_trainer.ts";
 import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { PromptBatches } from "../../train/prompts.ts";
 import { learningRateAt } from "../../train/schedule.ts";
+import { assertClose } from "../helpers/close.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { GPT2 } from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -129,6 +130,15 @@ Deno.test("evaluate() repeats itself, changes nothing, and measures the distance
     assertEquals(start.kl, 0); // the same numbers through the same kernels
     assertEquals(start.samples.map(({ prompt }) => prompt), [...PROMPTS, ...PROMPTS.slice(0, 2)]);
     assertEquals(start.meanLength, 6);
+    for (const { tokens, score } of start.samples) {
+      // The value head begins at 0, so that the last token gains the whole score and those before it a share.
+      const gains = tokens!.map(({ advantage }) => advantage!);
+      assertClose(gains, gains.map((_, t) => score * 0.95 ** (gains.length - 1 - t)), {
+        atol: 1e-9,
+      });
+    }
+    const { samples: [sample] } = await trainer.evaluateReference(PROMPTS);
+    assert(sample.tokens!.every((token) => !("advantage" in token)), "the reference has no values");
     assertEquals(await trainer.evaluate(PROMPTS, { responses: 6 }), start);
     assertEquals([trainer.steps, trainer.episodes], [0, 0]);
     await trainer.trainStep(PROMPTS);

@@ -41,17 +41,13 @@ const CHARTS = [
     title: "Reward",
     unit: "score",
     series: { "ppo/mean_scores": "mean score of the batch" },
-    parts: /^rewards\/(.+)\/mean$/,
+    parts: /^rewards\/(?!(?:.+\/)?truncated\/)(.+)\/mean$/, // the share of cut texts is no reward
   },
   {
     title: "KL to the reference, and its weight",
     unit: "nats per token",
     series: { "objective/kl_full": "KL" },
-    lines: ({ klTarget }) => ({
-      "target": klTarget,
-      "target × 1.5": klTarget * 1.5,
-      "target / 1.5": klTarget / 1.5,
-    }),
+    band: { metric: "objective/kl_target", setting: "klTarget" },
     right: { unit: "beta", series: { "objective/kl_coef": "beta" } },
   },
   {
@@ -193,16 +189,20 @@ function seriesOf(chart, { name, metrics, settings }, compared) {
       label: `${name}: ${line.label}`,
     }));
   }
-  const constant = Object.entries(chart.lines?.(settings) ?? {}).map((
-    [label, value],
-  ) => ({
-    label,
-    dashed: true,
-    points: new Map(
-      Number.isFinite(value) ? metrics.map(({ step }) => [step, value]) : [],
-    ),
-  }));
-  return [...drawn, ...constant];
+  return [...drawn, ...bandOf(chart, metrics, settings)];
+}
+
+/** Target and band; the metric, where there is one, follows what is set while the run goes on. */
+function bandOf({ band }, metrics, settings) {
+  if (!band) return [];
+  const targets = metrics.map((row) => [row.step, row[band.metric] ?? settings[band.setting]])
+    .filter(([, target]) => Number.isFinite(target));
+  return Object.entries({ "target": 1, "target × 1.5": 1.5, "target / 1.5": 1 / 1.5 })
+    .map(([label, factor]) => ({
+      label,
+      dashed: true,
+      points: new Map(targets.map(([step, target]) => [step, target * factor])),
+    }));
 }
 
 /** Values by step; what was not measured is left out. */
