@@ -73,7 +73,7 @@ function overview(runs: readonly RunRecord[]): string {
       String(events.length),
     ];
   });
-  return table([
+  return table("Overview", [
     "run",
     "steps",
     "reward before",
@@ -95,13 +95,13 @@ function runSections(run: RunRecord, _: number, runs: readonly RunRecord[]): str
       `Guard${of}`,
       events.length === 0
         ? "<p>Nothing happened that the guard watches for.</p>"
-        : table(["step", "rule", "action", "what was seen"], events),
+        : table("Guard", ["step", "rule", "action", "what was seen"], events),
     ),
     section(`Texts before and after${of}`, textsSection(run)),
     section(`Samples of the last steps${of}`, samplesSection(run)),
     section(`Last step${of}`, lastStepSection(run)),
-    section(`Settings${of}`, table(["setting", "value"], entries(run.settings))),
-    section(`Environment${of}`, table(["", ""], entries(run.environment))),
+    section(`Settings${of}`, table("Settings", ["setting", "value"], entries(run.settings))),
+    section(`Environment${of}`, table("Environment", ["what", "value"], entries(run.environment))),
   ].join("\n");
 }
 
@@ -166,7 +166,7 @@ function lastStepSection({ metrics }: RunRecord): string {
     METRICS[name as keyof typeof METRICS]?.join(": ") ?? "",
   ]);
   return `<details><summary>All metrics</summary>${
-    table(["metric", "value", "meaning"], rows)
+    table("Metrics", ["metric", "value", "meaning"], rows)
   }</details>`;
 }
 
@@ -177,10 +177,15 @@ function entries(record: Record<string, unknown>): string[][] {
   ]);
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+/** The keyboard reaches it, to move what is wider than the page. */
+function table(
+  label: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): string {
   const cell = (tag: string) => (text: string) => `<${tag}>${escapeHtml(text)}</${tag}>`;
   const row = (cells: readonly string[]) => `<tr>${cells.map(cell("td")).join("")}</tr>`;
-  return `<div class="scroll"><table><thead><tr>${
+  return `<div class="scroll" tabindex="0" role="region" aria-label="${label}"><table><thead><tr>${
     head.map(cell("th")).join("")
   }</tr></thead><tbody>${rows.map(row).join("\n")}</tbody></table></div>`;
 }

@@ -69,6 +69,9 @@ browserTest(
       assert(!legend!.includes("truncated"), "a share of texts among scores");
       const band = await page.$$eval("[role=img]", (all) => all[1].getAttribute("aria-label"));
       assertStringIncludes(band ?? "", "target 0.1, target × 1.5 0.15");
+      assert(
+        await page.$$eval(".scroll", (all) => all.every((one) => one.matches("[tabindex='0']"))),
+      );
       assertStringIncludes(await page.title(), "KL Guard");
       assertEquals(await page.$$eval("img", (all) => all.length), 0);
     });

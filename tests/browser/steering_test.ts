@@ -36,6 +36,15 @@ browserTest("a training run is shown and steered: every control works", async ()
     await page.waitForFunction(() => document.querySelectorAll("canvas").length > 8, POLLED);
     assert((await drawnPixels(page)).every((count) => count > 500));
 
+    const names = await page.$$eval(
+      "#steer button",
+      (all) => all.map((one) => one.ariaLabel ?? one.textContent),
+    );
+    assertEquals(new Set(names).size, names.length, `alike to a screen reader: ${names}`);
+    assert(
+      await page.$$eval("#steer input", (all) => all.every((one) => one.labels!.length === 1)),
+    );
+
     await press(page, "pause");
     await statusMatches(page, /^paused/);
     const paused = await page.$eval("#status", (one) => one.textContent);

@@ -6,7 +6,7 @@
  */
 "use strict";
 
-/** Okabe and Ito's colours, told apart by the colour-blind too; the first is read from the page. */
+/** Okabe and Ito's colours, told apart by the colour-blind too; the last is for constants. */
 const COLOURS = [
   "#0072b2",
   "#d55e00",
@@ -98,11 +98,11 @@ const CHARTS = [
     title: "Time of a step by phase",
     unit: "seconds",
     series: {
+      "timing_s/total": "total",
       "timing_s/generate": "generate",
       "timing_s/score": "reward",
       "timing_s/forward": "old and reference",
       "timing_s/update": "update",
-      "timing_s/total": "total",
     },
   },
 ];
@@ -232,6 +232,8 @@ function options(chart, series, width) {
   const values = (_, splits) => splits.map(format);
   const right = {
     ...axis,
+    label: chart.right?.unit,
+    labelSize: 18,
     scale: "right",
     side: 1,
     grid: { show: false },
