@@ -10,6 +10,7 @@ import { ModelFolderError } from "../weights/errors.ts";
 import { showJson } from "../weights/json.ts";
 import { readRegularFile } from "../weights/regular_file.ts";
 import { tokenizerFromParts, TokenizerPartsError } from "../weights/tokenizer_parts.ts";
+import { mayHang, regExpsIn } from "./bounded_regexp.ts";
 import {
   broken,
   parseTokenizerConfig,
@@ -222,8 +223,9 @@ function makeTokenizer(
   config: TokenizerConfig,
   where: string,
 ): Tokenizer {
+  let tokenizer: Tokenizer;
   try {
-    return new Tokenizer(definition, config);
+    tokenizer = new Tokenizer(definition, config);
   } catch (cause) {
     throw new TokenizerError(
       `Cannot load ${where}: tokenizer.json describes none that is known; ` +
@@ -231,6 +233,15 @@ function makeTokenizer(
       { cause },
     );
   }
+  const { normalizer, pre_tokenizer, decoder } = tokenizer;
+  for (const pattern of regExpsIn([normalizer, pre_tokenizer, decoder])) {
+    if (!mayHang(pattern)) continue;
+    throw broken(
+      where,
+      `tokenizer.json has the regular expression ${showJson(pattern.source)}, which may never end`,
+    );
+  }
+  return tokenizer;
 }
 
 /** What the library gives; it finds some faults of a tokenizer only when it is used. */
