@@ -85,7 +85,7 @@ export function parseGpt2Config(
     vocabSize,
     nPositions: read.positiveInteger("n_positions"),
     nEmbd,
-    nLayer: read.positiveInteger("n_layer"),
+    nLayer: read.layers("n_layer"),
     nHead,
     nInner: read.positiveInteger("n_inner", 4 * nEmbd),
     layerNormEpsilon: read.positiveNumber("layer_norm_epsilon", 1e-5),

@@ -16,6 +16,9 @@ export class ModelConfigError extends RangeError {
   }
 }
 
+/** No model that this program is for has as many; each takes memory before there is anything to compare it with. */
+const MOST_LAYERS = 1024;
+
 /** Reads one value after the other from a parsed `config.json`. */
 export class ConfigReader {
   readonly json: Readonly<Record<string, unknown>>;
@@ -63,6 +66,13 @@ export class ConfigReader {
     const value = this.json[key] ?? fallback;
     if (Number.isSafeInteger(value) && (value as number) > 0) return value as number;
     throw this.error(key, "a whole number above 0; use the file that was saved with the weights");
+  }
+
+  /** How many layers there are, from 1 to {@linkcode MOST_LAYERS}. */
+  layers(key: string): number {
+    const layers = this.positiveInteger(key);
+    if (layers <= MOST_LAYERS) return layers;
+    throw this.error(key, `at most ${MOST_LAYERS}; use the file that was saved with the weights`);
   }
 
   positiveNumber(key: string, fallback: number): number {

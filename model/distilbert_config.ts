@@ -65,7 +65,7 @@ export function parseDistilBertConfig(
     vocabSize,
     nPositions: read.positiveInteger("max_position_embeddings", MAX_POSITIONS),
     dim,
-    nLayers: read.positiveInteger("n_layers"),
+    nLayers: read.layers("n_layers"),
     nHeads,
     hiddenDim: read.positiveInteger("hidden_dim"),
     activation,

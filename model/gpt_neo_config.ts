@@ -44,7 +44,7 @@ export function parseGptNeoConfig(json: unknown, source: string): GptNeoConfig {
   if (nEmbd % nHead !== 0) {
     throw read.error("hidden_size", `a multiple of num_heads (${nHead}); correct one of them`);
   }
-  const nLayer = read.positiveInteger("num_layers");
+  const nLayer = read.layers("num_layers");
   return {
     modelType: "gpt_neo",
     vocabSize,
@@ -120,6 +120,7 @@ function expandAttention(types: unknown, nLayer: number): unknown[] | undefined 
   for (const type of types) {
     const [layers, repeats] = Array.isArray(type) ? type : [];
     if (!Array.isArray(layers) || !Number.isSafeInteger(repeats)) return undefined;
+    if (layers.length === 0) continue; // whatever the number of repeats
     if (expanded.length + layers.length * repeats > nLayer) return undefined; // before it takes memory
     for (let i = 0; i < repeats; i++) expanded.push(...layers);
   }

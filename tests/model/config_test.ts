@@ -97,6 +97,7 @@ const REFUSED: [change: Record<string, unknown>, says: string][] = [
   [{ tie_word_embeddings: 1 }, "tie_word_embeddings is 1"],
   [{ eos_token_id: 512 }, "eos_token_id is 512, it must be a token id from 0 to 511"],
   [{ bos_token_id: -1 }, "bos_token_id is -1"],
+  [{ n_layer: 99_999_999 }, "n_layer is 99999999, it must be at most 1024"],
 ];
 for (const [change, says] of REFUSED) {
   Deno.test(`parseGpt2Config() refuses ${Deno.inspect(change)}`, () => {

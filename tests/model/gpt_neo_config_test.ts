@@ -56,6 +56,8 @@ const REFUSED: [change: Record<string, unknown>, says: string][] = [
   [{ attention_layers: ["global", "local", "all", "local"] }, "attention_layers is"],
   [{ attention_layers: "global" }, "num_layers (4) in all"],
   [{ attention_layers: undefined, attention_types: [[["global"], 1e15]] }, "attention_types is"],
+  [{ attention_layers: undefined, attention_types: [[[], 1e15]] }, "attention_types is"],
+  [{ num_layers: 1e9 }, "num_layers is 1000000000, it must be at most 1024"],
   [{ attention_layers: undefined, attention_types: [["global", 4]] }, "attention_types is"],
   [{ attention_layers: undefined, attention_types: null }, "attention_types is null"],
   [{ attention_layers: undefined, num_layers: 6 }, "num_layers (6) in all"],
