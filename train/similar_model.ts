@@ -4,6 +4,7 @@ import { basename, dirname, join, normalize } from "node:path";
 /** Models that this project is made for or comes with. */
 const KNOWN = [
   ...["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "distilgpt2", "EleutherAI/gpt-neo-125M"],
+  ...["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl"].map((name) => `openai-community/${name}`),
   ...["weights/review-gpt2", "weights/review-distilbert", "weights/review-judge"],
 ];
 

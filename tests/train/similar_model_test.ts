@@ -17,6 +17,7 @@ const MEANT: [name: string, similar: string | undefined][] = [
   ["EleuterAI/gpt-neo-125M@main", "EleutherAI/gpt-neo-125M"],
   ["review-gpt2", "weights/review-gpt2"],
   ["weights/review-gtp2", "weights/review-gpt2"],
+  ["openai-comunity/gpt2", "openai-community/gpt2"],
   ["gpt2", undefined],
   ["gpt2@main", undefined],
   ["meta-llama/Llama-3.2-1B", undefined],
