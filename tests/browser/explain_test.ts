@@ -40,6 +40,8 @@ browserTest(
       // No part is wider than a phone: only regions of tables scroll, and the keyboard reaches each.
       const overflow = await page.evaluate(() => document.documentElement.scrollWidth - 390);
       assert(overflow <= 0, `the page is ${overflow} px too wide`);
+      const alignment = await page.$eval("td.number", (one) => getComputedStyle(one).textAlign);
+      assertEquals(alignment, "right");
       const reachable = await page.$$eval(
         ".scroll",
         (all) => all.every((one) => one.matches("[tabindex='0'][role=region][aria-label]")),
