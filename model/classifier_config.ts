@@ -28,6 +28,9 @@ const HEAD_KEYS = ["id2label", "label2id", "num_labels", "problem_type"];
 /** transformers takes two labels where the file is silent. */
 const DEFAULT_LABEL_COUNT = 2;
 
+/** No classifier has as many; each takes memory before there is anything to compare their number with. */
+const MOST_LABELS = 2 ** 16;
+
 /**
  * Reads the configuration of a classifier as transformers writes it; its labels come from `id2label`.
  *
@@ -107,6 +110,9 @@ export function withoutHead(json: unknown): Record<string, unknown> {
 function readLabels(read: ConfigReader): string[] {
   const { id2label, num_labels } = read.json;
   const count = num_labels === undefined ? undefined : read.positiveInteger("num_labels");
+  if (count !== undefined && count > MOST_LABELS) {
+    throw read.error("num_labels", `at most ${MOST_LABELS}; correct it`);
+  }
   const labels = id2label === undefined
     ? Array.from({ length: count ?? DEFAULT_LABEL_COUNT }, (_, id) => `LABEL_${id}`)
     : namedLabels(read, id2label);

@@ -7,7 +7,7 @@ import {
   loadSequenceClassifier,
 } from "../model/sequence_classifier_weights.ts";
 import { readTokenizer } from "../model/tokenizer.ts";
-import { readModelConfig } from "../weights/folder.ts";
+import { holdsAdapters, readModelConfig } from "../weights/folder.ts";
 import { ConfigError } from "./config.ts";
 import { Rng } from "./rng.ts";
 
@@ -27,7 +27,7 @@ export interface RewardModelOptions {
  * Opens the model that a reward is trained from: `FOLDER`, with its own head where that fits and else a new one,
  * or `init:FOLDER`, of which only the configuration and the tokenizer are read.
  *
- * @throws {ConfigError} If the model and the data do not go together.
+ * @throws {ConfigError} If the model and the data do not go together, or the folder holds adapters.
  */
 export async function openRewardModel(
   gpu: Gpu,
@@ -36,6 +36,12 @@ export async function openRewardModel(
 ): Promise<SequenceClassifier> {
   const isNew = source.startsWith("init:");
   const folder = isNew ? source.slice("init:".length) : source;
+  if (await holdsAdapters(folder)) {
+    throw new ConfigError(
+      `Cannot train ${folder} as a reward: it holds adapters; ` +
+        "make a whole model of them with deno task export, and name that",
+    );
+  }
   const json = await readModelConfig(folder) as HeadJson;
   const labels = given ?? (kind === "pairs" ? [scoreLabel(json)] : undefined);
   if (labels === undefined && !isClassifier(json)) {

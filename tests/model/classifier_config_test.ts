@@ -105,6 +105,7 @@ const REFUSED: [change: Record<string, unknown>, says: string][] = [
   [{ id2label: { "0": "A", "1": 1 } }, "id2label"],
   [{ num_labels: 3 }, "num_labels is 3, it must be 2, as many as id2label has"],
   [{ num_labels: 0 }, "num_labels is 0"],
+  [{ id2label: undefined, num_labels: 1e9 }, "num_labels is 1000000000, it must be at most 65536"],
   [{ problem_type: "multi_label_classification" }, '"single_label_classification", or null'],
   [{ problem_type: "regression" }, "with 2 labels; no other is supported"],
   // A classifier with one class says the same of every text.

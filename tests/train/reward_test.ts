@@ -142,6 +142,16 @@ for (const [what, data, flags, says] of REFUSED) {
     }));
 }
 
+Deno.test("reward refuses adapters, and says how they become a model", () =>
+  withFolder(async (folder) => {
+    await writeLines(`${folder}/data.jsonl`, LABELS);
+    await Deno.mkdir(`${folder}/lora`);
+    await Deno.writeTextFile(`${folder}/lora/adapter_config.json`, "{}");
+    const flags = ["--data", `${folder}/data.jsonl`, "--out", `${folder}/out`];
+    const outcome = await runProgram("reward", [...flags, "--model", `${folder}/lora`]);
+    assertRefused(outcome, /it holds adapters; make a whole model of them with deno task export/);
+  }));
+
 Deno.test("reward says which flag is missing", async () => {
   assertRefused(await runProgram("reward", ["--data", "a", "--out", "b"]), /--model/);
 });
