@@ -44,7 +44,7 @@ export class CheckpointKeeper implements TrainerCallback {
     this.#values = [];
   }
 
-  /** Notes the metric, and saves if it is time. */
+  /** Notes the metric, and saves if it is time and the step was sound. */
   async onStepEnd(trainer: PpoTrainer, { metrics, events }: PpoStats): Promise<void> {
     if (events.some(({ action }) => action === "stop")) return; // what is saved is better
     const { bestMetric, saveEvery } = this.options;
@@ -57,6 +57,7 @@ export class CheckpointKeeper implements TrainerCallback {
       }
       if (Number.isFinite(value)) this.#values.push(bestMetric.startsWith("-") ? -value : value);
     }
+    if (events.some(({ rule }) => rule === "non_finite_update")) return; // the policy may be what is broken
     if (saveEvery > 0 && trainer.steps % saveEvery === 0) await this.save(trainer);
   }
 

@@ -202,13 +202,13 @@ export class Guard {
     const allow = actions.includes("warn")
       ? `, or allow it with ${setting} or guardActions ${event.rule}=warn`
       : "";
+    const message = `Cannot train on after step ${event.step}: ${event.message}; ${advice}${allow}`;
+    if (event.rule === "non_finite_reward") return new RewardError(message); // the policy is as good as before
     const { newest } = this.checkpoints;
-    const message =
-      `Cannot train on after step ${event.step}: ${event.message}; ${advice}${allow}` +
-      (newest ? `; the newest checkpoint is ${newest}` : "");
-    return event.rule === "non_finite_reward"
-      ? new RewardError(message)
-      : new GuardError(event, message);
+    return new GuardError(
+      event,
+      newest ? `${message}; the newest checkpoint is ${newest}` : message,
+    );
   }
 
   /** Lifts the weight of the KL to what a rollback has set as the least. */

@@ -393,6 +393,21 @@ Deno.test("a step that ends a run has its line, and is no checkpoint", () =>
     })
   ));
 
+Deno.test("a step whose update was not finite is no checkpoint, since the policy may be what is broken", () =>
+  withFolder((folder) =>
+    withGpu(async (gpu) => {
+      const path = `${folder}/run`;
+      const options = { ...COLLAPSING, gpu, learningRate: 1e30, saveEvery: 1, keep: 1 };
+      using trainer = await PpoTrainer.create(options);
+      using run = await RunFolder.create(path, trainer.config);
+      const callbacks = [run.recorder(), new CheckpointKeeper(run, trainer.config)];
+      const train = () => trainer.train({ prompts: PROMPTS, callbacks });
+      const { event } = await assertRejects(train, GuardError);
+      assertEquals([event.rule, event.step], ["non_finite_update", 4]);
+      assertEquals(await Deno.readTextFile(`${path}/latest`), "checkpoints/step-000000\n");
+    })
+  ));
+
 Deno.test("a run that went back has the lines of the steps that count, all events, and resumes bit by bit", () =>
   withFolder((folder) =>
     withGpu(async (gpu) => {
