@@ -133,7 +133,8 @@ export function checkScores(
   }
   const bad = scores.findIndex((score) => !Number.isFinite(score));
   if (bad >= 0) {
-    const problem = `the score of sample ${bad} is ${scores[bad]} for the response ${
+    const score = typeof scores[bad] === "string" ? JSON.stringify(scores[bad]) : scores[bad];
+    const problem = `the score of sample ${bad} is ${score} for the response ${
       shown(samples[bad])
     }`;
     throw new NonFiniteScoreError(name, problem);

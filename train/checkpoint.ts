@@ -15,7 +15,7 @@ import { holdsAdapters, openAdapterFolder, openModelFolder } from "../weights/fo
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import { CheckpointError } from "./checkpoint_error.ts";
 import type { AdamW } from "./optimizer.ts";
-import { isSystemError } from "./system_error.ts";
+import { isSystemError, systemProblem } from "./system_error.ts";
 import { formatTrainerState, parseTrainerState, type TrainerState } from "./trainer_state.ts";
 
 const STATE = "trainer_state.json";
@@ -51,8 +51,7 @@ export async function writeCheckpoint(
     });
   } catch (cause) {
     if (!isSystemError(cause)) throw cause;
-    const problem = cause.message.replace(/: \w+ '.*'$/, ""); // the path is a temporary one
-    throw new CheckpointError(problem, { folder, action: "write", cause });
+    throw new CheckpointError(systemProblem(cause), { folder, action: "write", cause }); // the path is a temporary one
   }
 }
 

@@ -66,7 +66,7 @@ const SHAPE = {
   specialTokens: boolean(
     "take a special token that is spelled in a prompt for the token; always so in chats",
   ),
-  out: text("run folder; runs/<date>-<time> by default"),
+  out: path("run folder; runs/<date>-<time> by default"),
 
   steps: integer("PPO steps to take", { min: 1 }),
   seed: integer("seed of everything random", { min: 0, max: 2 ** 32 - 1 }),
@@ -418,6 +418,10 @@ function boolean(description: string): z.ZodBoolean {
 
 function text(description: string): z.ZodString {
   return z.string().meta({ description, allowed: "text", kind: "text" });
+}
+
+function path(description: string): z.ZodString {
+  return z.string().min(1).meta({ description, allowed: "a path", kind: "text" });
 }
 
 function metric(description: string): z.ZodString {

@@ -6,6 +6,7 @@ import { LineCounter, parseDocument } from "yaml";
 import { JsonError } from "../weights/errors.ts";
 import { parseJson } from "../weights/json.ts";
 import { ConfigError } from "./config.ts";
+import { isSystemError, systemProblem } from "./system_error.ts";
 
 /** What a config file says, not yet checked against the settings. */
 export interface ConfigFile {
@@ -41,9 +42,13 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
   let bytes: Uint8Array;
   try {
     bytes = await Deno.readFile(path);
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new ConfigError(`Cannot read the config file ${path}: there is none; check the path`);
+  } catch (cause) {
+    const isMissing = path === "" || cause instanceof Deno.errors.NotFound;
+    if (!isMissing && !isSystemError(cause)) throw cause;
+    const problem = isMissing ? "there is none" : systemProblem(cause as Error);
+    throw new ConfigError(`Cannot read the config file ${path}: ${problem}; check the path`, {
+      cause,
+    });
   }
   return parseConfigFile(bytes, path);
 }

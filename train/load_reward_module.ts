@@ -1,6 +1,7 @@
 import { basename, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Reward, RewardError } from "../reward/reward.ts";
+import { exists } from "../weights/hub_files.ts";
 
 /**
  * Loads a reward from a module of the user's, whose default export is a reward, or its `score` alone:
@@ -16,6 +17,9 @@ import { type Reward, RewardError } from "../reward/reward.ts";
  * @throws {RewardError} If the module cannot be loaded, or exports something else.
  */
 export async function loadRewardModule(path: string): Promise<Reward> {
+  if (!await exists(path)) {
+    throw new RewardError(`Cannot load the reward ${path}: there is no such file; check the path`);
+  }
   const name = basename(path, extname(path));
   let exported: Partial<Reward> | Reward["score"] | undefined;
   try {

@@ -16,7 +16,7 @@ import { PromptPlace } from "./prompt_place.ts";
 import { type PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { reserveActivations } from "./reserve.ts";
 import { type ChangedSettings, changedSettings, savedSettings } from "./resume.ts";
-import { adapterOf, checkSameRun, restoreRun, runState } from "./run_state.ts";
+import { adapterOf, checkSameRun, restoreMemory, restoreRun, runState } from "./run_state.ts";
 import { encodePrompts } from "./rollout.ts";
 import { learningRateAt } from "./schedule.ts";
 import { stepStats } from "./step_stats.ts";
@@ -346,7 +346,7 @@ export class PpoTrainer implements Disposable {
   async #goTo(checkpoint: Checkpoint): Promise<void> {
     const { state } = checkpoint;
     await restoreRun(this.run, checkpoint);
-    this.#guard?.restore(state.callbacks.guard);
+    restoreMemory(checkpoint, "guard", (memory) => this.#guard?.restore(memory));
     this.#guard?.holdBeta(this.run);
     this.steps = state.step;
     this.episodes = state.episodes;
@@ -367,6 +367,6 @@ interface TakenStep extends Pick<GuardReport, "error"> {
 }
 
 function restoreCallback(callback: TrainerCallback, resumed: Checkpoint | undefined): void {
-  const memory = callback.name && resumed?.state.callbacks[callback.name];
-  if (memory !== undefined) callback.restore?.(memory);
+  if (!resumed || !callback.name || resumed.state.callbacks[callback.name] === undefined) return;
+  restoreMemory(resumed, callback.name, (memory) => callback.restore?.(memory));
 }

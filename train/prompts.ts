@@ -5,6 +5,7 @@ import { type ChatTemplate, ChatTemplateError } from "../model/chat_template.ts"
 import type { JsonError } from "../weights/errors.ts";
 import { isObject, parseJson } from "../weights/json.ts";
 import { Rng } from "./rng.ts";
+import { isSystemError, systemProblem } from "./system_error.ts";
 import { compileTemplate, type Render, TemplateError } from "./template.ts";
 
 /** Openings of reviews to train on. The first eight are those of the project's original. */
@@ -135,6 +136,9 @@ async function readText(file: string): Promise<string> {
     }
     if (cause instanceof TypeError) {
       throw unusable("it is not UTF-8 text; save it as UTF-8", { file, cause });
+    }
+    if (isSystemError(cause)) {
+      throw unusable(`${systemProblem(cause)}; give a file that can be read`, { file, cause });
     }
     throw cause;
   }

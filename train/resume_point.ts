@@ -25,6 +25,7 @@ export interface ResumePoint {
  * @throws {ConfigError} If a run without checkpoints has no readable settings.
  */
 export async function findResumePoint(path: string): Promise<ResumePoint> {
+  if (path === "") throw new CheckpointError("it has no name", { folder: '""' });
   const folder = path.replace(/(?<=.)[/\\]+$/, "");
   if (!await isFolder(join(folder, "checkpoints"))) {
     const run = basename(dirname(folder)) === "checkpoints" ? dirname(dirname(folder)) : undefined;

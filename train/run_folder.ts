@@ -107,7 +107,7 @@ export class RunFolder implements Disposable {
       await writeConfig(path, config);
     } catch (error) {
       lock.close();
-      throw error;
+      throw isSystemError(error) ? unwritable(path, error) : error;
     }
     return folder;
   }
@@ -234,7 +234,10 @@ export class RunFolder implements Disposable {
       await append();
     } catch (cause) {
       if (!isSystemError(cause)) throw cause;
-      throw new RunFolderError(`Cannot write ${what}: ${cause.message}`, { cause });
+      throw new RunFolderError(
+        `Cannot write ${what}: ${cause.message}; repair that, and go on with --resume ${this.path}`,
+        { cause },
+      );
     }
   }
 
@@ -293,7 +296,12 @@ async function removeLeftovers(checkpoints: string): Promise<void> {
 
 /** Holds the run until the file is closed, or the process is gone. */
 async function lockRun(path: string): Promise<Deno.FsFile> {
-  const file = await Deno.open(join(path, LOCK), { write: true, create: true });
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(join(path, LOCK), { write: true, create: true });
+  } catch (error) {
+    throw isSystemError(error) ? unwritable(path, error) : error;
+  }
   let held = true;
   try {
     held = await file.tryLock(true);
@@ -304,6 +312,13 @@ async function lockRun(path: string): Promise<Deno.FsFile> {
   file.close();
   throw new RunFolderError(
     `Cannot train into ${path}: another process is training there; choose another folder with --out`,
+  );
+}
+
+function unwritable(path: string, cause: Error): RunFolderError {
+  return new RunFolderError(
+    `Cannot train into ${path}: ${cause.message}; repair that, or choose another folder with --out`,
+    { cause },
   );
 }
 

@@ -1,6 +1,7 @@
 /** What a PPO run remembers from step to step, out of it for a checkpoint and into it again. */
 
 import { join } from "node:path";
+import * as z from "zod";
 import type { Gpu } from "../kernels/runtime/mod.ts";
 import { readAdapters } from "../model/adapter_folder.ts";
 import { causalLMParameters } from "../model/causal_lm.ts";
@@ -53,6 +54,29 @@ export async function restoreRun(run: PpoRun, checkpoint: Checkpoint): Promise<v
   run.controller.restore(state.controller);
   run.scoreNormaliser.restore(state.scoreNormaliser);
   run.rng = Rng.restore(state.minibatchRng);
+}
+
+/**
+ * Gives what a checkpoint keeps for a callback, or for the guard, to `restore`.
+ *
+ * @throws {CheckpointError} If it is not what was kept.
+ */
+export function restoreMemory(
+  { folder, state }: Checkpoint,
+  name: string,
+  restore: (memory: unknown) => void,
+): void {
+  try {
+    restore(state.callbacks[name]);
+  } catch (cause) {
+    if (!(cause instanceof z.ZodError)) throw cause;
+    const [{ path, message }] = cause.issues;
+    const place = ["callbacks", name, ...path].join(".");
+    throw new CheckpointError(`its trainer_state.json is broken at ${place} (${message})`, {
+      folder,
+      cause,
+    });
+  }
 }
 
 /**

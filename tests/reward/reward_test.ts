@@ -24,10 +24,11 @@ Deno.test("checkScores() passes one finite number per sample", () => {
 
 Deno.test("checkScores() names the reward and the sample of a score that is not finite", () => {
   for (const bad of [NaN, Infinity, -Infinity, undefined, "1"]) {
+    const shown = bad === "1" ? '"1"' : bad; // else the message says that 1 is no number
     assertThrows(
       () => checkScores("mine", SAMPLES, [1, bad]),
       RewardError,
-      `Cannot use the reward mine: the score of sample 1 is ${bad} for the response "bad"`,
+      `Cannot use the reward mine: the score of sample 1 is ${shown} for the response "bad"`,
     );
   }
 });

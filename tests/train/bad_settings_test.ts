@@ -34,7 +34,7 @@ const REFUSED: Record<SettingName, readonly unknown[]> = {
   prompts: NO_TEXT,
   template: NO_TEXT,
   specialTokens: NO_TRUTH,
-  out: NO_TEXT,
+  out: ["", ...NO_TEXT],
   steps: whole(0, -1),
   seed: whole(-1, 2 ** 32),
   batchSize: whole(0, -1),

@@ -1,10 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { openCheckpoint } from "../../train/checkpoint.ts";
 import { CheckpointError } from "../../train/checkpoint_error.ts";
+import { CheckpointKeeper } from "../../train/checkpoint_keeper.ts";
 import { ConfigError } from "../../train/config.ts";
 import { PpoTrainer } from "../../train/ppo_trainer.ts";
 import type { PpoTrainerOptions } from "../../train/trainer_options.ts";
 import { findResumePoint } from "../../train/resume_point.ts";
+import type { RunFolder } from "../../train/run_folder.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { listTree, withFolder } from "../helpers/folder.ts";
 import { changeWeights, copyGpt2, GPT2 } from "../helpers/goldens.ts";
@@ -134,6 +136,27 @@ Deno.test("a checkpoint that is not whole is refused with one type of error", (t
         "no such folder",
       );
     });
+  }));
+
+Deno.test("what a checkpoint keeps for the guard or a callback, and is none of it, is refused in one line", () =>
+  withCheckpoint(async (_, checkpoint) => {
+    const says = (place: string) =>
+      `Cannot resume from the checkpoint ${checkpoint}: its trainer_state.json is broken at ${place} (`;
+    await changeState(checkpoint, { callbacks: { checkpoints: { best: "first" } } });
+    using trainer = await PpoTrainer.resume(checkpoint, { steps: 2 });
+    const keeper = new CheckpointKeeper({} as RunFolder, trainer.config);
+    await assertRejects(
+      () => trainer.train({ prompts: PROMPTS, callbacks: [keeper] }),
+      CheckpointError,
+      says("callbacks.checkpoints.best"),
+    );
+    await changeState(checkpoint, { callbacks: { guard: [] } });
+    await assertRejects(
+      () => PpoTrainer.resume(checkpoint, { guard: true }),
+      CheckpointError,
+      says("callbacks.guard"),
+    );
+    await assertRejects(() => findResumePoint(""), CheckpointError, "it has no name");
   }));
 
 Deno.test("where the newest checkpoint of a run is not whole, the newest whole one is named", () =>

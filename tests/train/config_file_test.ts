@@ -79,4 +79,7 @@ Deno.test("readConfigFile() reads a file, and refuses a missing one", () =>
     ]);
     const missing = () => readConfigFile(`${folder}/b.toml`);
     await assertRejects(missing, ConfigError, "there is none; check the path");
+    await assertRejects(() => readConfigFile(""), ConfigError, "there is none; check the path");
+    const path = `Cannot read the config file ${folder}: Is a directory`;
+    await assertRejects(() => readConfigFile(folder), ConfigError, path);
   }));

@@ -227,6 +227,6 @@ Deno.test("TrainConfig documents every setting with the line that --help has", a
 
 Deno.test("classicalDefaults and embeddedDefaults are complete and allowed", () => {
   for (const defaults of [classicalDefaults, embeddedDefaults]) {
-    trainConfigSchema.parse({ ...defaults, klHorizon: 1, out: "" });
+    trainConfigSchema.parse({ ...defaults, klHorizon: 1, out: "run" });
   }
 });

@@ -109,8 +109,14 @@ Deno.test("a disk that fails ends the run with one clear error, and older checkp
         assert(await run("mount", "-o", "remount,bind,ro", path));
       };
       const error = await assertRejects(() => trainUntil(path, lockUp), RunFolderError);
+      const reopen = () => RunFolder.reopen(path, CONFIG, 2);
+      const says =
+        `Cannot train into ${path}: Read-only file system (os error 30): open '${path}/.lock'; ` +
+        "repair that, or choose another folder with --out";
+      assertEquals((await assertRejects(reopen, RunFolderError)).message, says);
       assert(await run("umount", path));
       assertMatch(error.message, /^Cannot write the metrics of step 3: Read-only file system/);
+      assert(error.message.endsWith(`; repair that, and go on with --resume ${path}`));
       assertEquals((await openCheckpoint(`${path}/checkpoints/step-000002`)).state.step, 2);
     },
   });

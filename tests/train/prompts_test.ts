@@ -150,7 +150,9 @@ for (const [what, name, content, template, says] of REFUSED) {
   });
 }
 
-Deno.test("loadPrompts() refuses a missing file and a broken template", async () => {
+Deno.test("loadPrompts() refuses a missing file, a folder and a broken template", async () => {
+  const folder = "Cannot use the prompts in tests: Is a directory";
+  await assertRejects(() => loadPrompts("tests"), PromptError, folder);
   const error = await assertRejects(() => loadPrompts("nowhere/p.txt"), PromptError);
   assertEquals(
     error.message,
