@@ -116,10 +116,8 @@ function noWeights(id: string, [other]: RemoteFile[]): HubError {
     return new HubError("content", `${cannot} and no other weights; choose another model`);
   }
   if (other.name.startsWith("adapter_")) {
-    return new HubError(
-      "content",
-      `${cannot}, only an adapter; merge it into its base model first`,
-    );
+    const problem = `only adapters without an ${ADAPTER_CONFIG}`;
+    return new HubError("content", `${cannot}, ${problem}; save them once more with PEFT`);
   }
   const remedy = "save the model once more with save_pretrained, which writes safetensors";
   return new HubError(

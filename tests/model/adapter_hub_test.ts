@@ -125,3 +125,11 @@ Deno.test("adapters on the Hub that are not in safetensors are refused", () =>
     const resolved = resolveModel("tiny/adapters", options);
     await assertHubError(resolved, "content", `no ${WEIGHTS}`, "save_pretrained");
   }));
+
+Deno.test("adapters on the Hub that nothing describes are refused", () =>
+  withAdapters(async ({ options, adapters }) => {
+    delete adapters.files[CONFIG];
+    adapters.files["config.json"] = await Deno.readFile(`${GPT2}/config.json`);
+    const resolved = resolveModel("tiny/adapters", options);
+    await assertHubError(resolved, "content", `only adapters without an ${CONFIG}; save them`);
+  }));
