@@ -1,6 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "node:path";
-import { earlyStopping, learningRateScheduler } from "../../train/control.ts";
+import { earlyStopping, learningRateScheduler, terminateOnNaN } from "../../train/control.ts";
 import { csvLogger, tensorBoard } from "../../train/loggers.ts";
 import { PpoTrainer } from "../../train/ppo_trainer.ts";
 import { withFolder } from "../helpers/folder.ts";
@@ -72,4 +72,19 @@ Deno.test("learningRateScheduler() sets the rate of every step", () =>
       ],
     });
     assertEquals(rates, [0.0005, 0.00025]);
+  }));
+
+Deno.test("terminateOnNaN() stops after the first step whose gradient was not finite", () =>
+  withGpu(async (gpu) => {
+    let calls = 0;
+    // Finite as scores must be, but the square of the third is more than an f32 holds.
+    const reward = {
+      name: "huge",
+      score: (
+        samples: readonly unknown[],
+      ) => (calls++, samples.map((_, i) => calls < 3 ? i : 1e30)),
+    };
+    using trainer = await PpoTrainer.create({ ...SETTINGS, reward, gpu, guard: false });
+    await trainer.train({ steps: 9, callbacks: [terminateOnNaN()] });
+    assertEquals(trainer.steps, 3);
   }));
