@@ -54,5 +54,6 @@ export class CommandError extends Error {
 export function checkCommand(value: unknown): LiveCommand {
   const result = commandSchema.safeParse(value);
   if (result.success) return result.data;
-  throw new CommandError(`not a command: ${z.prettifyError(result.error).replaceAll("\n", " ")}`);
+  const reasons = result.error.issues.map(({ path, message }) => [...path, message].join(": "));
+  throw new CommandError(`not a command: ${reasons.join("; ")}`);
 }

@@ -115,6 +115,11 @@ Deno.test("a command needs the token, the page's own origin, and to be one", () 
     ) {
       assertEquals(await statusOf(post(server, wrong)), 400, JSON.stringify(wrong));
     }
+    const refusal = await post(server, { do: "set-target", value: 0 });
+    assertEquals(
+      await refusal.text(), // the page shows it
+      "not a command: value: Too small: expected number to be >0",
+    );
     assertEquals(await statusOf(fetch(`${server.origin}/command`)), 405);
     assertEquals(commands, []);
 
