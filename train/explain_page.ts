@@ -7,9 +7,9 @@
  * @module
  */
 import { type ExplainedSection, type ExplainedTensor, figure, visible } from "./explain_tensors.ts";
+import { escapeHtml, pageHead, sourceHash } from "./html.ts";
 import explainStyle from "./page/explain.css" with { type: "text" };
 import style from "./page/page.css" with { type: "text" };
-import { escapeHtml, sourceHash } from "./report_page.ts";
 
 const TITLE = "One PPO step, explained";
 
@@ -28,16 +28,7 @@ export async function explainPage(
   const styles = `${style}\n${explainStyle}`;
   const policy = `default-src 'none'; style-src ${await sourceHash(styles)}; base-uri 'none'; ` +
     "form-action 'none'";
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>KL Guard: ${TITLE}</title>
-<style>${styles}</style>
-</head>
-<body>
+  return `${pageHead({ title: TITLE, policy, styles })}
 <header>
 <h1>${TITLE}</h1>
 ${about.map((line) => `<p>${escapeHtml(line)}</p>`).join("\n")}

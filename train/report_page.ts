@@ -13,6 +13,7 @@ import reportScript from "./page/report.js" with { type: "text" };
 import style from "./page/page.css" with { type: "text" };
 import plotStyle from "uplot/dist/uPlot.min.css" with { type: "text" };
 import plotScript from "uplot/dist/uPlot.iife.min.js" with { type: "text" };
+import { embeddedJson, escapeHtml, pageHead, sourceHash } from "./html.ts";
 import { type EvaluatedSample, readRun, type RunRecord } from "./run_reader.ts";
 import { METRICS } from "./metric_table.ts";
 
@@ -28,16 +29,7 @@ export async function reportPage(runs: readonly RunRecord[]): Promise<string> {
   const policy = `default-src 'none'; img-src data:; style-src 'unsafe-inline'; ` +
     `script-src ${hashes.join(" ")}; base-uri 'none'; form-action 'none'`;
   const title = runs.map(({ name }) => name).join(", ");
-  return `<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>KL Guard: ${escapeHtml(title)}</title>
-<style>${plotStyle}\n${style}</style>
-</head>
-<body>
+  return `${pageHead({ title, policy, styles: `${plotStyle}\n${style}` })}
 <header>
 <h1>${escapeHtml(title)}</h1>
 ${overview(runs)}
@@ -194,27 +186,4 @@ function number(value: unknown): string {
   return typeof value === "number" && Number.isFinite(value)
     ? String(Number(value.toPrecision(4)))
     : "–";
-}
-
-/** Text for an element or an attribute in double quotes. */
-export function escapeHtml(text: string): string {
-  const names: Record<string, string> = {
-    "&": "amp",
-    "<": "lt",
-    ">": "gt",
-    '"': "quot",
-    "'": "#39",
-  };
-  return text.replace(/[&<>"']/g, (character) => `&${names[character]};`);
-}
-
-/** JSON that cannot end the script element that it stands in. */
-export function embeddedJson(value: unknown): string {
-  return JSON.stringify(value).replaceAll("<", "\\u003c");
-}
-
-/** A script's hash as a content security policy names it. */
-export async function sourceHash(source: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(source));
-  return `'sha256-${new Uint8Array(digest).toBase64()}'`;
 }

@@ -326,7 +326,8 @@ function writeConfig(path: string, config: TrainConfig): Promise<void> {
   return writeFileAtomic(join(path, CONFIG), JSON.stringify(config, null, 2) + "\n");
 }
 
-async function readIfPresent(path: string): Promise<string | undefined> {
+/** The text of a file of a run; undefined where there is none. */
+export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {

@@ -1,7 +1,7 @@
 import { basename, join } from "node:path";
 import type { EvaluationSummary } from "./comparison.ts";
 import type { SampleRecord } from "./metrics_writer.ts";
-import { RunFolderError } from "./run_folder.ts";
+import { readIfPresent, RunFolderError } from "./run_folder.ts";
 
 /** A response of an evaluation, the first ones with what each token moved away from the reference. */
 export type EvaluatedSample = Pick<SampleRecord, "prompt" | "response" | "score" | "tokens">;
@@ -57,25 +57,14 @@ export async function readRun(path: string): Promise<RunRecord> {
 }
 
 async function readJson(path: string): Promise<Record<string, unknown> | undefined> {
-  const text = await readText(path);
+  const text = await readIfPresent(path);
   return text === undefined ? undefined : parse(text, path);
 }
 
 async function readLines(path: string): Promise<Record<string, unknown>[]> {
-  const text = await readText(path) ?? "";
+  const text = await readIfPresent(path) ?? "";
   const lines = text.split("\n").slice(0, -1); // what follows the last line break is not whole
   return lines.map((line, index) => parse(line, `${path}, line ${index + 1}`));
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) {
-      return undefined;
-    }
-    throw error;
-  }
 }
 
 function parse(text: string, place: string): Record<string, unknown> {

@@ -12,6 +12,11 @@ export function mean(xs: ArrayLike<number>): number {
   return xs.length === 0 ? 0 : sum(xs) / xs.length;
 }
 
+/** The middle one of some numbers, the larger where there are two. */
+export function median(xs: readonly number[]): number {
+  return xs.toSorted((a, b) => a - b)[xs.length >> 1]!;
+}
+
 /** Unbiased variance, divisor n - 1; 0 of fewer than two numbers. */
 export function variance(xs: ArrayLike<number>): number {
   if (xs.length < 2) return 0;

@@ -8,6 +8,7 @@ import {
 import type { AdapterPeaks } from "./adapter_peaks.ts";
 import type { Guard } from "./guard.ts";
 import { PPO_PHASES, type PpoPhase, type PpoRun, ppoStep } from "./ppo.ts";
+import { median } from "./stats.ts";
 
 /** What a step of training consists of: the phases of a PPO step, and the guard's look at it. */
 export type StepPart = PpoPhase | "guard";
@@ -204,9 +205,4 @@ export function measuredAdapter(
   peaks: AdapterPeaks,
 ): MeasuredAdapter {
   return { description, subgroupSize, ...peaks };
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[sorted.length >> 1]!;
 }

@@ -4,7 +4,8 @@ import { withGpu } from "../helpers/gpu.ts";
 import { profileDispatches, profileSteps } from "../../train/step_profile.ts";
 import { stepArithmetic } from "./arithmetic.ts";
 import { comparisonRows } from "./bench_result.ts";
-import { digits, exponent, markdownTable, median } from "./figures.ts";
+import { median } from "../../train/stats.ts";
+import { digits, exponent, markdownTable } from "./figures.ts";
 import workloads from "./workloads.json" with { type: "json" };
 
 Deno.test("exponent() finds the power of a curve, and is moved by fixed costs as a fit is", () => {

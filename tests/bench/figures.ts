@@ -1,9 +1,6 @@
 /** What the benches do with the numbers that they took. */
 
-/** The middle one of some numbers, the larger where there are two. */
-export function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
-}
+import { mean } from "../../train/stats.ts";
 
 /** A point of a curve, both above 0. */
 export interface Point {
@@ -14,7 +11,6 @@ export interface Point {
 /** The exponent p of the y = c x^p that lies nearest to the points: the slope of a line through their logarithms. */
 export function exponent(points: readonly Point[]): number {
   const [xs, ys] = [points.map(({ x }) => Math.log(x)), points.map(({ y }) => Math.log(y))];
-  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
   const [meanX, meanY] = [mean(xs), mean(ys)];
   const covariance = mean(xs.map((x, i) => (x - meanX) * (ys[i]! - meanY)));
   return covariance / mean(xs.map((x) => (x - meanX) ** 2));

@@ -15,7 +15,8 @@
 import { parseArgs } from "node:util";
 import { Gpu } from "../../kernels/runtime/mod.ts";
 import { measurePeaks } from "../../train/adapter_peaks.ts";
-import { digits, markdownTable, median } from "./figures.ts";
+import { median } from "../../train/stats.ts";
+import { digits, markdownTable } from "./figures.ts";
 import { LIBRARIES, type Library, type PreparedProduct, type Product } from "./peer_libraries.ts";
 
 /** Of one library at one product. */

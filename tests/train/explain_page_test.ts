@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { explainPage } from "../../train/explain_page.ts";
 import type { ExplainedSection } from "../../train/explain_tensors.ts";
-import { escapeHtml, sourceHash } from "../../train/report_page.ts";
+import { escapeHtml, sourceHash } from "../../train/html.ts";
 
 const HOSTILE = `</td></style><script>document.title='broken'</script><img src=x onerror="x()">&`;
 

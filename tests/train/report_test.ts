@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { join } from "node:path";
-import { embeddedJson, escapeHtml, reportPage, sourceHash } from "../../train/report_page.ts";
+import { embeddedJson, escapeHtml, sourceHash } from "../../train/html.ts";
+import { reportPage } from "../../train/report_page.ts";
 import { RunFolderError } from "../../train/run_folder.ts";
 import { readRun } from "../../train/run_reader.ts";
 import { withFolder } from "../helpers/folder.ts";
