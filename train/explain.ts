@@ -4,7 +4,6 @@
  * @module
  */
 import { Gpu } from "../kernels/runtime/mod.ts";
-import { writeFileAtomic } from "../weights/atomic.ts";
 import { ConfigError, type SettingName, SETTINGS } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { explainPage } from "./explain_page.ts";
@@ -12,6 +11,7 @@ import { explainStep } from "./explain_step.ts";
 import type { ExplainedSection } from "./explain_tensors.ts";
 import { sectionLines } from "./explain_text.ts";
 import { wholeNumber } from "./flag_values.ts";
+import { writePage } from "./html.ts";
 import { openRun } from "./open_run.ts";
 import { ppoStep } from "./ppo.ts";
 import { output, programCommand, programHub, reportError } from "./program.ts";
@@ -112,7 +112,7 @@ async function main(): Promise<void> {
     for (const line of sectionLines(section, sections.length)) say(line);
   }
   if (html !== undefined) {
-    await writeFileAtomic(html, await explainPage(sections, about));
+    await writePage(html, await explainPage(sections, about));
     result(`wrote ${html}`);
   }
 }

@@ -1,5 +1,31 @@
 /** What the pages that are files have in common: their head, and how a stranger's text gets into them. */
 
+import { writeFileAtomic } from "../weights/atomic.ts";
+import { isSystemError, systemProblem } from "./system_error.ts";
+
+/** A page cannot be written. */
+export class PageError extends Error {
+  override name = "PageError";
+}
+
+/**
+ * Writes a page to a file that someone named, whole or not at all.
+ *
+ * @throws {PageError} If the file system does not take it.
+ */
+export async function writePage(file: string, page: string): Promise<void> {
+  try {
+    await writeFileAtomic(file, page);
+  } catch (cause) {
+    if (!isSystemError(cause)) throw cause;
+    const problem = systemProblem(cause);
+    throw new PageError(
+      `Cannot write the page ${file}: ${problem}; name a file in a folder that exists and can be written to`,
+      { cause },
+    );
+  }
+}
+
 /** The beginning of a page, up to the start of its body. */
 export function pageHead({ title, policy, styles }: {
   /** As text; the program's name goes before it. */

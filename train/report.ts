@@ -4,7 +4,7 @@
  * @module
  */
 import { join } from "node:path";
-import { writeFileAtomic } from "../weights/atomic.ts";
+import { writePage } from "./html.ts";
 import { programCommand, reportError } from "./program.ts";
 import { reportPage } from "./report_page.ts";
 import { readRun } from "./run_reader.ts";
@@ -25,6 +25,6 @@ async function main(): Promise<void> {
   const folders = command.args;
   const runs = await Promise.all(folders.map(readRun));
   const { out = join(folders[0], "report.html") } = command.opts();
-  await writeFileAtomic(out, await reportPage(runs));
+  await writePage(out, await reportPage(runs));
   console.log(`wrote ${out}`);
 }
