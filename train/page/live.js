@@ -133,6 +133,7 @@ for (const [type, handle] of Object.entries(handlers)) {
   events.addEventListener(type, ({ data }) => handle(JSON.parse(data)));
 }
 events.addEventListener("error", () => {
+  if (byId("status").textContent.startsWith("finished")) return; // its end was told
   byId("status").textContent = "not connected: the run has ended, or its machine cannot be reached";
 });
 
