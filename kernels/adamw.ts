@@ -110,13 +110,15 @@ export function adamw(pass: Pass, tensors: AdamwTensors, options: AdamwOptions):
   expectSize("adamw", "norm", norm, 4);
   expectSize("adamw", "state", state, 4);
   expectSize("adamw", "learningRate", learningRate, 1);
-  const lanes = 64;
+  const { rowLanes: WORKGROUP_SIZE, software } = pass.gpu;
+  // On software Vulkan beginning a workgroup takes as long as several rounds; a GPU wants many of them.
+  const ROUNDS = software ? 32 : 1;
   const count = size / 4;
   pass.dispatch(update, {
     tensors: { grads, norm, state, learningRate, values, m, v },
     params: { count, ...decays(options), epsilon, weightDecay },
-    constants: { WORKGROUP_SIZE: lanes },
-    workgroups: [Math.ceil(count / lanes)],
+    constants: { WORKGROUP_SIZE, ROUNDS },
+    workgroups: [Math.ceil(count / WORKGROUP_SIZE / ROUNDS)],
   });
 }
 

@@ -1,4 +1,6 @@
-// One AdamW step over a flat range, four parameters per lane; nothing where the gradient was not finite.
+// One AdamW step over a flat range, in rounds of four parameters per lane; nothing where the gradient was not finite.
+
+override ROUNDS: u32 = 1; // of a workgroup
 
 struct Params {
   count: u32, // vec4s
@@ -25,13 +27,21 @@ fn update(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let i = group_index(group, groups) * WORKGROUP_SIZE + lane;
-  if (i >= params.count || norm[2] == 0.0) { return; }
-  let gradient = norm[1] * grads[i];
-  let mean = params.beta1 * m[i] + params.one_minus_beta1 * gradient;
-  let square = params.beta2 * v[i] + params.one_minus_beta2 * gradient * gradient;
-  let direction = mean / state[1] / (sqrt(square / state[2]) + params.epsilon);
-  m[i] = mean;
-  v[i] = square;
-  values[i] -= learning_rate[0] * (params.weight_decay * values[i] + direction);
+  if (norm[2] == 0.0) { return; }
+  let clip = norm[1];
+  let correction = vec2f(state[1], state[2]);
+  let rate = learning_rate[0];
+  let first = group_index(group, groups) * WORKGROUP_SIZE * ROUNDS;
+  let end = min(first + WORKGROUP_SIZE * ROUNDS, params.count);
+  for (var i = first + lane; i < end; i += WORKGROUP_SIZE) {
+    // All that is read comes first: what is written might be the same memory, as far as a compiler knows.
+    let gradient = clip * grads[i];
+    let value = values[i];
+    let mean = params.beta1 * m[i] + params.one_minus_beta1 * gradient;
+    let square = params.beta2 * v[i] + params.one_minus_beta2 * gradient * gradient;
+    let direction = mean / correction.x / (sqrt(square / correction.y) + params.epsilon);
+    m[i] = mean;
+    v[i] = square;
+    values[i] = value - rate * (params.weight_decay * value + direction);
+  }
 }

@@ -9,16 +9,23 @@ override MAX_NORM: f32 = 0.0; // 0 for no clipping
 @group(0) @binding(1) var<storage, read> grads: array<vec4f>;             // (count)
 @group(0) @binding(2) var<storage, read_write> squares: array<f32>;       // (workgroups)
 
+fn square(i: u32, end: u32) -> vec4f {
+  let gradient = select(vec4f(), grads[i], i < end);
+  return gradient * gradient;
+}
+
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sum_squares(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
+  // A workgroup's share is one piece, as memory likes to be read.
+  let share = (params.count + groups.x - 1) / groups.x;
+  let end = min(params.count, (group.x + 1) * share);
   var sum = vec4f(0.0);
-  let step = groups.x * WORKGROUP_SIZE;
-  for (var i = group.x * WORKGROUP_SIZE + lane; i < params.count; i += step) {
-    sum += grads[i] * grads[i];
+  for (var i = group.x * share + lane; i < end; i += 4 * WORKGROUP_SIZE) {
+    for (var part = 0u; part < 4; part++) { sum += square(i + part * WORKGROUP_SIZE, end); }
   }
   let total = workgroup_sum(lane, (sum.x + sum.y) + (sum.z + sum.w));
   if (lane == 0) { squares[group.x] = total; }

@@ -30,9 +30,8 @@ const copy = kernel({
 /** Every kernel of this module. */
 export const KERNELS: readonly Kernel[] = [multiplyAdd, copy];
 
-const LANES = 64;
+const LANES = 64; // of the workgroups that multiply
 const MULTIPLY_ADDS = 96; // of a lane in one round
-const VECTORS = 8; // that a lane copies
 
 /**
  * Overwrites `out` by chains of `x = x factor + addend` that stay in registers: the arithmetic that an adapter can do.
@@ -77,12 +76,14 @@ export function streamCopy(
   tensors: { source: Tensor; copied: Tensor },
 ): void {
   const { size } = tensors.source;
+  const { rowLanes: lanes, software } = pass.gpu;
+  const VECTORS = software ? 32 : 8; // that a lane copies: beginning a workgroup costs a CPU more than many of them
   expectSize("streamCopy", "copied", tensors.copied, size);
   expectSize("streamCopy", "source", tensors.source, 4 * Math.ceil(size / 4));
   pass.dispatch(copy, {
     tensors,
     params: { count: size / 4 },
-    constants: { WORKGROUP_SIZE: LANES },
-    workgroups: [Math.ceil(size / 4 / VECTORS / LANES)],
+    constants: { WORKGROUP_SIZE: lanes, VECTORS },
+    workgroups: [Math.ceil(size / 4 / VECTORS / lanes)],
   });
 }

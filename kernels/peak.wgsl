@@ -34,6 +34,7 @@ fn multiply_add(
 }
 
 // stream_copy
+override VECTORS: u32 = 8; // a lane
 @group(0) @binding(1) var<storage, read> source: array<vec4f>;      // (count)
 @group(0) @binding(2) var<storage, read_write> copied: array<vec4f>;  // (count)
 
@@ -43,9 +44,8 @@ fn stream_copy(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  // Eight a lane, since starting a workgroup costs a CPU more than a copy does.
-  let first = group_index(group, groups) * 8 * WORKGROUP_SIZE + lane;
-  for (var k = 0u; k < 8; k++) {
+  let first = group_index(group, groups) * VECTORS * WORKGROUP_SIZE + lane;
+  for (var k = 0u; k < VECTORS; k++) {
     let i = first + k * WORKGROUP_SIZE;
     if (i < params.count) { copied[i] = source[i]; }
   }
