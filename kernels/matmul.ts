@@ -2,7 +2,7 @@ import type { GeluKind } from "./gelu.ts";
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import tiledSource from "./matmul.wgsl" with { type: "text" };
 import blocksSource from "./matmul_blocks.wgsl" with { type: "text" };
-import * as skinny from "./matmul_skinny.ts";
+import * as fewColumns from "./matmul_few_columns.ts";
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
 import vectors from "./matmul_vectors.wgsl" with { type: "text" };
@@ -33,7 +33,7 @@ const blocks = kernel({
   params: PARAMS,
 });
 
-export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...skinny.KERNELS];
+export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...fewColumns.KERNELS];
 
 /** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */
 export interface MatmulTensors {
@@ -67,10 +67,10 @@ export interface MatmulOptions {
 
 /**
  * How a product is computed: in `registers` of one subgroup, which suits CPUs; in `squares` of workgroup memory, or
- * in larger `blocks` of it, which suits GPUs; or in ways of their own where there are few rows or columns. All but
- * `few columns` add the products in the same order and give the same bits.
+ * in larger `blocks` of it, which suits GPUs; or in a way of its own where there are few columns. All but that one
+ * add the products in the same order and give the same bits.
  */
-export type MatmulFamily = "registers" | "blocks" | "squares" | "few rows" | "few columns";
+export type MatmulFamily = "registers" | "blocks" | "squares" | "few columns";
 
 /**
  * Matrix product with the element-wise steps that follow it in a transformer:
@@ -136,7 +136,7 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
   const family = options.family ?? usualFamily(gpu, layout, params, isSum);
   switch (family) {
     case "few columns":
-      return pass.dispatch(skinny.fewColumnsKernel[skinny.widthOf(params)], {
+      return pass.dispatch(fewColumns.kernels[fewColumns.widthOf(params)], {
         tensors: { a: bound.a, b: bound.b, bias, out: bound.out },
         params,
         constants: {
@@ -147,8 +147,6 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
         workgroups: [rows * columns],
         flops,
       });
-    case "few rows":
-      return dispatch(skinny.fewRowsKernel, {}, { rows, columns: 16 * lanes });
     case "registers": {
       const height = tileHeight(layout, rows, lanes);
       const tile = { rows: height, columns: 4 * lanes };
@@ -221,11 +219,9 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
 function usualFamily(gpu: Gpu, layout: Layout, params: Params, isSum: boolean): MatmulFamily {
   const { rows, columns } = params;
   const lanes = gpu.subgroupSize;
-  if (isSum && skinny.isFewColumns(layout, params)) return "few columns";
+  if (isSum && fewColumns.fits(layout, params)) return "few columns";
   if (!isOfVectors(layout, params)) return "squares";
-  if (gpu.software && lanes >= 4 && lanes <= 32) {
-    return skinny.isFewRows(layout, params, lanes) ? "few rows" : "registers";
-  }
+  if (gpu.software && lanes >= 4 && lanes <= 32) return "registers";
   const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
   return !gpu.software && blockCount >= ENOUGH_BLOCKS ? "blocks" : "squares";
 }
@@ -246,12 +242,13 @@ function tileHeight(layout: Layout, rows: number, lanes: number): number {
   }
   if (rows <= 16) return rows <= 8 ? 8 : 16;
   if (rows > 128) return 32; // the last tile's empty rows hardly count
+  const heights = Object.keys(ROW_COST).map(Number);
   const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);
-  return [24, 16].reduce((best, height) => cost(height) < cost(best) ? height : best, 32);
+  return heights.reduce((best, height) => cost(height) < cost(best) ? height : best, 32);
 }
 
-/** Time for a row of a tile of so many, relative to the tallest, by measurement. */
-const ROW_COST: Readonly<Record<number, number>> = { 16: 1.14, 24: 1.06, 32: 1 };
+/** Time for a row of a tile of so many, relative to 32, by measurement. */
+const ROW_COST: Readonly<Record<number, number>> = { 16: 1.12, 24: 1.04, 32: 1, 40: 1.02, 48: 1 };
 
 /** Invocations along a side of a shared-memory tile; fewer pay for thin products where lanes are not free. */
 function tileSide(gpu: Gpu, rows: number, columns: number): number {

@@ -178,13 +178,6 @@ function tileCode(layout: Layout, height: number, lanes: number): string {
   const b = { nn: plainB, nt: transposedB, tn: raggedB }[layout]();
   // Measured: which comes first decides how well the driver's compiler uses the registers.
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
-  // With few rows most of the time is spent waiting for B. Two tiles then share their columns vector by vector, so that
-  // a load is of twice as many lines of the processor's cache, for which it waits at once.
-  const apart = `tile.x * ${lanes} + lane`;
-  const paired = `(tile.x / 2 * ${lanes} + lane) * 2 + tile.x % 2`;
-  const column = layout === "nn" && height <= 16
-    ? `select(${apart}, ${paired}, params.columns % ${8 * lanes} == 0)`
-    : apart;
   return `
 @compute @workgroup_size(${lanes})
 fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -194,7 +187,7 @@ fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_ind
   let a_start = params.a_offset / 4;
   let b_start = params.b_offset / 4;
   let first_row = tile.y * ${height};
-  let column = ${column};
+  let column = tile.x * ${lanes} + lane;
   let near_column = min(column, params.columns / 4 - 1);
 ${a.setup}
 ${b.setup}

@@ -144,7 +144,7 @@ export async function saveAdapters(
   const { options, layers } = adapters;
   const all = new Set(layers.map(({ name }) => name.replace(/^.*\./, "")));
   const targets = options.targets.length > 0 ? options.targets : [...all];
-  const fanInFanOut = !layers[0].transposed;
+  const fanInFanOut = layers[0].transposed;
   const config = toPeftConfig({ ...options, targets, baseModel: name }, { fanInFanOut });
   const files = {
     [ADAPTER_CONFIG]: JSON.stringify(config, null, 2) + "\n",

@@ -6,7 +6,7 @@ import type { CausalLMConfig } from "./causal_lm_config.ts";
 import type { Gpt2Config, TrunkConfig } from "./config.ts";
 import { embed, embedBackward, type EmbeddingTables } from "./embeddings.ts";
 import { type LayerContext, norm, normBackward, type Slots, slotsOf } from "./layers.ts";
-import type { ParameterSpec } from "./params.ts";
+import { linearParameters, type ParameterSpec } from "./params.ts";
 import {
   attendWithin,
   attentionLayer,
@@ -28,22 +28,20 @@ export interface KvCache {
   position: Tensor<"u32">;
 }
 
-/** Names and shapes of GPT-2's parameters as its checkpoints have them; Conv1D weights are (in, out). */
+/** GPT-2's parameters, named as in its checkpoints, which keep the weights of linear layers as Conv1D does: (in, out). */
 export function gpt2Parameters(config: Gpt2Config): ParameterSpec[] {
   const { nEmbd: C, nInner: F } = config;
+  const conv1d = (name: string, inputs: number, outputs: number) =>
+    linearParameters(name, { inputs, outputs, conv1d: true });
   return trunkParameters(config, (l) => [
     { name: `h.${l}.ln_1.weight`, shape: [C] },
     { name: `h.${l}.ln_1.bias`, shape: [C] },
-    { name: `h.${l}.attn.c_attn.weight`, shape: [C, 3 * C] },
-    { name: `h.${l}.attn.c_attn.bias`, shape: [3 * C] },
-    { name: `h.${l}.attn.c_proj.weight`, shape: [C, C] },
-    { name: `h.${l}.attn.c_proj.bias`, shape: [C] },
+    ...conv1d(`h.${l}.attn.c_attn`, C, 3 * C),
+    ...conv1d(`h.${l}.attn.c_proj`, C, C),
     { name: `h.${l}.ln_2.weight`, shape: [C] },
     { name: `h.${l}.ln_2.bias`, shape: [C] },
-    { name: `h.${l}.mlp.c_fc.weight`, shape: [C, F] },
-    { name: `h.${l}.mlp.c_fc.bias`, shape: [F] },
-    { name: `h.${l}.mlp.c_proj.weight`, shape: [F, C] },
-    { name: `h.${l}.mlp.c_proj.bias`, shape: [C] },
+    ...conv1d(`h.${l}.mlp.c_fc`, C, F),
+    ...conv1d(`h.${l}.mlp.c_proj`, F, C),
   ]);
 }
 

@@ -5,8 +5,7 @@ import { linearParameters, type ParameterSpec } from "./params.ts";
 /**
  * GPT-Neo's parameters under GPT-2's names, so that one trunk runs both.
  *
- * Its checkpoints keep queries, keys and values apart and without biases, and every weight as torch's nn.Linear
- * does, (out, in).
+ * Its checkpoints keep queries, keys and values apart and without biases, and every weight as it is here, (out, in).
  */
 export function gptNeoParameters(config: GptNeoConfig): ParameterSpec[] {
   const { nEmbd: C, nInner: F } = config;

@@ -86,7 +86,7 @@ export function normBackward(
 
 /** The tensors of {@linkcode linear}: N rows. */
 export interface LinearTensors {
-  /** Of the parameters: `name.weight` (in, out) and, where the layer has one, `name.bias` (out). */
+  /** Of the parameters: `name.weight` (out, in) and, where the layer has one, `name.bias` (out). */
   name: string;
   /** (N, in) */
   x: Tensor;
@@ -98,7 +98,7 @@ export interface LinearTensors {
   activation?: { kind: GeluKind; preactivation: Tensor };
 }
 
-/** Overwrites `out` with `activation(x W + b) + residual`, with what adapters add to `x W`. */
+/** Overwrites `out` with `activation(x W^T + b) + residual`, with what adapters add to `x W^T`. */
 export function linear(
   context: LayerContext,
   { name, x, out, residual, activation }: LinearTensors,
@@ -106,14 +106,15 @@ export function linear(
   const { pass, values, adapters } = context;
   const b = values.get(`${name}.weight`);
   const bias = values.has(`${name}.bias`) ? values.get(`${name}.bias`) : undefined;
+  const layout = "nt";
   if (!adapters?.has(name)) {
     const { kind, preactivation } = activation ?? {};
     const tensors = { a: x, b, bias, residual, preactivation, out };
-    matmul(pass, tensors, kind ? { activation: kind } : {});
+    matmul(pass, tensors, kind ? { layout, activation: kind } : { layout });
     return;
   }
   const sum = activation?.preactivation ?? out;
-  matmul(pass, { a: x, b, bias, residual, out: sum });
+  matmul(pass, { a: x, b, bias, residual, out: sum }, { layout });
   adapters.forward(context, { name, x, out: sum });
   if (activation) geluForward(pass, { x: sum, out }, activation);
 }
@@ -132,11 +133,11 @@ export function linearBackward(
   const { pass, values, arena, adapters } = context;
   const grads = gradsOf(context);
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
-  matmul(pass, { a: dout, b: values.get(weight), out: dx }, { layout: "nt", accumulate });
+  matmul(pass, { a: dout, b: values.get(weight), out: dx }, { accumulate });
   if (adapters?.has(name)) adapters.backward(context, { name, x, dout, dx });
   if (grads.has(weight)) {
     const out = grads.get(weight);
-    matmul(pass, { a: x, b: dout, out }, { layout: "tn", accumulate: true });
+    matmul(pass, { a: dout, b: x, out }, { layout: "tn", accumulate: true });
   }
   if (grads.has(bias)) {
     const shape = [columnSumPartials(dout.rowCount), dout.columnCount];

@@ -1,7 +1,7 @@
 /**
  * LoRA: what training adds to a linear layer is the product of two thin matrices, and nothing else is trained.
  *
- * With A (in, r) and B (r, out), the layer computes x W + (alpha / r) (x A) B; the sum of the weights is never made.
+ * With A (r, in) and B (out, r), the layer computes x W^T + (alpha / r) (x A^T) B^T; the sum of the weights is never made.
  * Source: Hu et al. 2021 (arXiv:2106.09685), section 4.1.
  */
 
@@ -37,10 +37,10 @@ export interface AdaptedLayer {
   /** The layer here whose output it is a part of: `h.0.attn.c_attn`. */
   readonly layer: string;
   readonly inputs: number;
-  /** The columns of that output: from `from` to `to`, exclusive. */
+  /** The columns of that output, which are rows of the weight: from `from` to `to`, exclusive. */
   readonly from: number;
   readonly to: number;
-  /** Whether the checkpoint keeps the weight as (out, in). */
+  /** Whether the checkpoint keeps the weight as (in, out). */
   readonly transposed: boolean;
 }
 
@@ -78,7 +78,7 @@ export class Adapters {
     return this.options.alpha / this.options.rank;
   }
 
-  /** A and B of every adapter, under PEFT's names, transposed in files as there. */
+  /** A and B of every adapter, under PEFT's names. */
   get parameters(): ParameterSpec[] {
     const { rank } = this.options;
     return this.layers.flatMap(({ name, inputs, from, to }) => [
@@ -107,7 +107,8 @@ export class Adapters {
     for (const adapted of this.#byLayer.get(name) ?? []) {
       const low = this.#project(context, adapted, x);
       const part = out.columns(adapted.from, adapted.to);
-      matmul(pass, { a: low, b: matricesOf(values, adapted).B, out: part }, { accumulate: true });
+      const { B } = matricesOf(values, adapted);
+      matmul(pass, { a: low, b: B, out: part }, { layout: "nt", accumulate: true });
     }
   }
 
@@ -128,18 +129,18 @@ export class Adapters {
       const { A: dA, B: dB } = matricesOf(gradsOf(context), adapted);
       const dpart = dout.columns(adapted.from, adapted.to);
       const low = this.#project(context, adapted, x); // again: it is cheaper than to keep
-      matmul(pass, { a: low, b: dpart, out: dB }, { layout: "tn", accumulate: true });
+      matmul(pass, { a: dpart, b: low, out: dB }, { layout: "tn", accumulate: true });
       const dlow = arena.take("lora.dlow", low.shape);
-      matmul(pass, { a: dpart, b: B, out: dlow }, { layout: "nt", scale });
-      matmul(pass, { a: x, b: dlow, out: dA }, { layout: "tn", accumulate: true });
-      matmul(pass, { a: dlow, b: A, out: dx }, { layout: "nt", accumulate: true });
+      matmul(pass, { a: dpart, b: B, out: dlow }, { scale });
+      matmul(pass, { a: dlow, b: x, out: dA }, { layout: "tn", accumulate: true });
+      matmul(pass, { a: dlow, b: A, out: dx }, { accumulate: true });
     }
   }
 
   /**
    * Adds the adapters of the linear layer `name` to its weight, so that it does without them.
    *
-   * @param tensors.weight (in, out), as a whole.
+   * @param tensors.weight (out, in), as a whole.
    * @param tensors.values Has A and B of the adapters.
    * @internal
    */
@@ -149,20 +150,21 @@ export class Adapters {
   ): void {
     for (const adapted of this.#byLayer.get(name) ?? []) {
       const { A, B } = matricesOf(values, adapted);
-      const out = weight.columns(adapted.from, adapted.to);
-      matmul(pass, { a: A, b: B, out }, { accumulate: true, scale: this.scale });
+      const out = weight.rows(adapted.from, adapted.to);
+      matmul(pass, { a: B, b: A, out }, { accumulate: true, scale: this.scale });
     }
   }
 
-  /** `scale * x A` (N, r). */
+  /** `scale * x A^T` (N, r). */
   #project({ pass, values, arena }: LayerContext, adapted: AdaptedLayer, x: Tensor): Tensor {
     const low = arena.take("lora.low", [x.rowCount, this.options.rank]);
-    matmul(pass, { a: x, b: matricesOf(values, adapted).A, out: low }, { scale: this.scale });
+    const { A } = matricesOf(values, adapted);
+    matmul(pass, { a: x, b: A, out: low }, { layout: "nt", scale: this.scale });
     return low;
   }
 }
 
-/** A (in, r) and B (r, out) of an adapter, or their gradients. */
+/** A (r, in) and B (out, r) of an adapter, or their gradients. */
 function matricesOf(tensors: NamedTensors, { name }: AdaptedLayer): { A: Tensor; B: Tensor } {
   return {
     A: tensors.get(`${name}.lora_A.weight`),
@@ -174,10 +176,10 @@ function matricesOf(tensors: NamedTensors, { name }: AdaptedLayer): { A: Tensor;
 function linearLayers({ name, shape, stored }: ParameterSpec): AdaptedLayer[] {
   if (!/^h\..*\.weight$/.test(name) || shape.length !== 2) return [];
   const layerOf = (weight: string) => weight.replace(/\.weight$/, "");
-  const [inputs] = shape;
+  const [, inputs] = shape;
   let from = 0;
   return (stored ?? [{ name, shape }]).map(({ name: weight, shape, transposed = false }) => {
-    const to = from + (transposed ? shape[0] : shape[1]);
+    const to = from + (transposed ? shape[1] : shape[0]);
     const part = { name: layerOf(weight), layer: layerOf(name), inputs, from, to, transposed };
     from = to;
     return part;

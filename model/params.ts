@@ -1,14 +1,14 @@
 import { type Gpu, type Pass, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
 
-/** Name and shape of one parameter tensor. The weight of a linear layer is (in, out). */
+/** Name and shape of one parameter tensor. The weight of a linear layer is (out, in), as in torch's nn.Linear. */
 export interface ParameterSpec {
   /** In the checkpoint, without the prefix of its architecture. */
   name: string;
   /** Lengths of the axes. */
   shape: readonly number[];
   /**
-   * How it lies in a checkpoint: one tensor of the same name and shape, if absent; several lie side by side
-   * along the last axis here, as queries, keys and values do in (C, 3C).
+   * How it lies in a checkpoint: one tensor of the same name and shape, if absent; several lie one after the other
+   * along the first axis here, as queries, keys and values do in (3C, C).
    */
   stored?: readonly StoredTensor[];
 }
@@ -19,39 +19,34 @@ export interface StoredTensor {
   name: string;
   /** In the checkpoint. */
   shape: readonly number[];
-  /** A matrix that the checkpoint keeps as torch's nn.Linear does, (out, in). */
+  /** A matrix that the checkpoint keeps the other way round, as GPT-2's Conv1D does: (in, out). */
   transposed?: boolean;
 }
 
 /**
- * Weight and bias of a linear layer that a checkpoint keeps as torch's nn.Linear does.
+ * Weight and bias of a linear layer.
  *
- * @param sizes.parts The layers of the checkpoint, equally wide, that lie side by side here; itself by default.
+ * @param sizes.parts The layers of the checkpoint, equally wide, that are one here; itself by default.
+ * @param sizes.conv1d Whether the checkpoint keeps the weight as GPT-2's Conv1D does, (in, out); by default as here.
  */
 export function linearParameters(
   name: string,
-  { inputs, outputs, parts = [name] }: {
+  { inputs, outputs, parts = [name], conv1d = false }: {
     inputs: number;
     outputs: number;
     parts?: readonly string[];
+    conv1d?: boolean;
   },
 ): ParameterSpec[] {
   const width = outputs / parts.length;
+  const weight = { name: `${name}.weight`, shape: [outputs, inputs] };
+  const bias = { name: `${name}.bias`, shape: [outputs] };
+  if (!conv1d && parts.length === 1 && parts[0] === name) return [weight, bias];
+  const shape = conv1d ? [inputs, width] : [width, inputs];
+  const storedAs = (part: string) => ({ name: `${part}.weight`, shape, transposed: conv1d });
   return [
-    {
-      name: `${name}.weight`,
-      shape: [inputs, outputs],
-      stored: parts.map((part) => ({
-        name: `${part}.weight`,
-        shape: [width, inputs],
-        transposed: true,
-      })),
-    },
-    {
-      name: `${name}.bias`,
-      shape: [outputs],
-      stored: parts.map((part) => ({ name: `${part}.bias`, shape: [width] })),
-    },
+    { ...weight, stored: parts.map(storedAs) },
+    { ...bias, stored: parts.map((part) => ({ name: `${part}.bias`, shape: [width] })) },
   ];
 }
 

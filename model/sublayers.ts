@@ -12,22 +12,22 @@ import type { TokenBatch } from "./token_batch.ts";
 
 /** The names of self-attention's two linear layers. */
 export interface AttentionNames {
-  /** (C, 3C): queries, keys and values. */
+  /** C to 3C: queries, keys and values. */
   qkv: string;
-  /** (C, C) */
+  /** C to C */
   proj: string;
 }
 
 /** The names of an MLP's two linear layers. */
 export interface MlpNames {
-  /** (C, F) */
+  /** C to F */
   fc: string;
-  /** (F, C) */
+  /** F to C */
   proj: string;
 }
 
 /**
- * `attend(x Wqkv + b) Wproj + b + residual`, (N, C), in the slot `out`.
+ * `attend(x Wqkv^T + b) Wproj^T + b + residual`, (N, C), in the slot `out`.
  *
  * @param tensors.x (N, C)
  * @param tensors.residual (N, C)
@@ -112,7 +112,7 @@ export function attentionLayerBackward(
 }
 
 /**
- * `activation(x Wfc + b) Wproj + b + residual`, (N, C), in the slot `out`. Keeps the slots `fc`, which is
+ * `activation(x Wfc^T + b) Wproj^T + b + residual`, (N, C), in the slot `out`. Keeps the slots `fc`, which is
  * before the activation, and `activated`.
  *
  * @param tensors.x (N, C)
@@ -126,7 +126,7 @@ export function mlp(
   { activation }: { activation: GeluKind },
 ): Tensor {
   const [N, C] = [x.rowCount, x.columnCount];
-  const F = context.values.get(`${names.fc}.weight`).columnCount;
+  const F = context.values.get(`${names.fc}.weight`).rowCount;
   const activated = slots("activated", [N, F]);
   const preactivation = slots("fc", [N, F]);
   linear(context, {
@@ -156,7 +156,7 @@ export function mlpBackward(
 ): void {
   const { pass, arena, values } = context;
   const N = x.rowCount;
-  const F = values.get(`${names.fc}.weight`).columnCount;
+  const F = values.get(`${names.fc}.weight`).rowCount;
   const dactivated = arena.take("dactivated", [N, F]);
   const activated = slots("activated", [N, F]);
   linearBackward(context, { name: names.proj, x: activated, dout, dx: dactivated });

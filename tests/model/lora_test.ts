@@ -43,10 +43,10 @@ for (const layer of LAYERS) {
       const width = to - from;
       const stored = [from, width].filter((columns) => columns > 0).map((columns, part) => ({
         name: part === 0 && from > 0 ? "h.0.first.weight" : "h.0.last.weight",
-        shape: [inputs, columns],
+        shape: [columns, inputs],
       }));
       const specs = [
-        { name: "h.0.fc.weight", shape: [inputs, outputs], stored },
+        { name: "h.0.fc.weight", shape: [outputs, inputs], stored },
         { name: "h.0.fc.bias", shape: [outputs] },
       ];
       const adapters = new Adapters({ rank, alpha: scale * rank, targets: ["last"] }, specs);
@@ -60,10 +60,10 @@ for (const layer of LAYERS) {
       const dy = randn(N * outputs, 6);
       const names = { A: "h.0.last.lora_A.weight", B: "h.0.last.lora_B.weight" };
       const tensors: Record<string, Tensor> = {
-        "h.0.fc.weight": gpu.tensor(host.W, [inputs, outputs]),
+        "h.0.fc.weight": gpu.tensor(host.W, [outputs, inputs]),
         "h.0.fc.bias": gpu.tensor(host.bias),
-        [names.A]: gpu.tensor(host.A, [inputs, rank]),
-        [names.B]: gpu.tensor(host.B, [rank, width]),
+        [names.A]: gpu.tensor(host.A, [rank, inputs]),
+        [names.B]: gpu.tensor(host.B, [width, rank]),
       };
       const values: NamedTensors = { has: (name) => name in tensors, get: (name) => tensors[name] };
       const layout = new ParameterLayout(adapters.parameters, gpu.bindingBytes);
@@ -124,15 +124,14 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
           await gpu.read(model.trained.get(of("B"))),
         ];
         const dW = await gpu.read(merged.grads!.get(`${layer}.weight`));
-        const columns = dW.length / inputs;
         const dA = new Float64Array(A.length);
         const dB = new Float64Array(B.length);
         for (let i = 0; i < inputs; i++) {
           for (let j = from; j < to; j++) {
-            const d = scale * dW[i * columns + j];
+            const d = scale * dW[j * inputs + i];
             for (let r = 0; r < rank; r++) {
-              dA[i * rank + r] += d * B[r * (to - from) + j - from];
-              dB[r * (to - from) + j - from] += d * A[i * rank + r];
+              dA[r * inputs + i] += d * B[(j - from) * rank + r];
+              dB[(j - from) * rank + r] += d * A[r * inputs + i];
             }
           }
         }

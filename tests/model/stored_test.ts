@@ -8,13 +8,13 @@ import { writeWeights } from "../../weights/weights.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
-/** A matrix (2, 5) from parts (3, 2) transposed and (2, 2), a bias (3) from parts, and a plain head. */
+/** A matrix (5, 2) from parts (2, 3) transposed and (2, 2), a bias (3) from parts, and a plain head. */
 const SPECS: ParameterSpec[] = [
   {
     name: "fused.weight",
-    shape: [2, 5],
+    shape: [5, 2],
     stored: [
-      { name: "one.weight", shape: [3, 2], transposed: true },
+      { name: "one.weight", shape: [2, 3], transposed: true },
       { name: "two.weight", shape: [2, 2] },
     ],
   },
@@ -31,7 +31,7 @@ const NAMES: CheckpointNames = { prefix: "trunk.", heads: /^head\./ };
 const STORED: [string, number[], number[]][] = [
   ["head.weight", [1, 2], [8, 9]],
   ["trunk.one.bias", [2], [5, 6]],
-  ["trunk.one.weight", [3, 2], [0, 1, 10, 11, 20, 21]],
+  ["trunk.one.weight", [2, 3], [0, 10, 20, 1, 11, 21]],
   ["trunk.two.bias", [1], [7]],
   ["trunk.two.weight", [2, 2], [30, 40, 31, 41]],
 ];
@@ -65,7 +65,7 @@ for (
           await readParameters(folder, { gpu, values, names: NAMES, kind: "a test" });
         }
         const read = async (name: string) => Array.from(await gpu.read(values.get(name)));
-        assertEquals(await read("fused.weight"), [0, 10, 20, 30, 40, 1, 11, 21, 31, 41]);
+        assertEquals(await read("fused.weight"), [0, 1, 10, 11, 20, 21, 30, 40, 31, 41]);
         assertEquals(await read("fused.bias"), [5, 6, 7]);
         assertEquals(await read("head.weight"), [8, 9]);
 
@@ -98,10 +98,10 @@ Deno.test("readParameters() names a part that is missing, misshapen or unknown",
       await refused(
         STORED.map(([name, shape, data]) => [
           name,
-          name === "trunk.one.weight" ? [2, 3] : shape,
+          name === "trunk.one.weight" ? [3, 2] : shape,
           data,
         ]),
-        'tensor "trunk.one.weight" has the shape [2,3]',
+        'tensor "trunk.one.weight" has the shape [3,2]',
       );
       await refused([...STORED, ["trunk.three", [1], [0]]], '"trunk.three" is not part of a test');
       values.free(gpu);

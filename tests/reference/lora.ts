@@ -1,4 +1,4 @@
-/** A linear layer with an adapter on some of its columns; matrices row-major, (in, out). */
+/** A linear layer with an adapter on some of its columns; matrices row-major, (out, in). */
 export interface LoraLayer {
   N: number;
   inputs: number;
@@ -10,7 +10,7 @@ export interface LoraLayer {
   to: number;
 }
 
-/** The tensors of a {@linkcode LoraLayer}: x (N, in), W (in, out), bias (out), A (in, r), B (r, to - from). */
+/** The tensors of a {@linkcode LoraLayer}: x (N, in), W (out, in), bias (out), A (r, in), B (to - from, r). */
 export interface LoraTensors {
   x: ArrayLike<number>;
   W: ArrayLike<number>;
@@ -19,7 +19,7 @@ export interface LoraTensors {
   B: ArrayLike<number>;
 }
 
-/** `x W + bias`, plus `scale x A B` in the adapter's columns: (N, out), in f64. */
+/** `x W^T + bias`, plus `scale x A^T B^T` in the adapter's columns: (N, out), in f64. */
 export function loraLinear(
   { N, inputs, outputs, rank, scale, from, to }: LoraLayer,
   { x, W, bias, A, B }: LoraTensors,
@@ -28,14 +28,14 @@ export function loraLinear(
   for (let i = 0; i < inputs; i++) {
     for (let j = from; j < to; j++) {
       for (let r = 0; r < rank; r++) {
-        weight[i * outputs + j] += scale * A[i * rank + r] * B[r * (to - from) + j - from];
+        weight[j * inputs + i] += scale * A[r * inputs + i] * B[(j - from) * rank + r];
       }
     }
   }
   return Float64Array.from({ length: N * outputs }, (_, at) => {
     const [n, j] = [Math.floor(at / outputs), at % outputs];
     let sum = bias[j];
-    for (let i = 0; i < inputs; i++) sum += x[n * inputs + i] * weight[i * outputs + j];
+    for (let i = 0; i < inputs; i++) sum += x[n * inputs + i] * weight[j * inputs + i];
     return sum;
   });
 }
