@@ -7,7 +7,7 @@ import type { KlControllerState } from "./kl_controller.ts";
 import type { ScoreNormaliserState } from "./score_normaliser.ts";
 
 /** Grows by one when the state changes so that older programs, or older states, would be misread. */
-export const STATE_VERSION = 1;
+export const STATE_VERSION = 2;
 
 /** What identifies where numbers were computed. */
 export interface AdapterState {

@@ -1,3 +1,6 @@
+import type { Gpu } from "../../kernels/runtime/mod.ts";
+import type { ParameterValues } from "../../model/params.ts";
+import { storedTensors } from "../../model/stored.ts";
 import {
   openSafetensors,
   type TensorToWrite,
@@ -24,6 +27,19 @@ export async function goldenTensors(
   const tensors = new Map<string, Float32Array>();
   for (const stored of file.tensors.keys()) {
     tensors.set(stored.replace(/^transformer\./, ""), await file.read(stored));
+  }
+  return tensors;
+}
+
+/** Parameters or gradients as {@linkcode goldenTensors} has them: what is transposed here, the right way round. */
+export async function tensorsAsStored(
+  gpu: Gpu,
+  values: ParameterValues,
+): Promise<Map<string, Float32Array>> {
+  const names = { prefix: "", heads: /^$/ };
+  const tensors = new Map<string, Float32Array>();
+  for (const { name, data } of storedTensors({ gpu, values, names })) {
+    tensors.set(name, await (data as () => Promise<Float32Array>)());
   }
   return tensors;
 }

@@ -3,13 +3,19 @@ import { tokenLogprobsBackward, tokenLogprobsForward } from "../../kernels/token
 import { parseGpt2Config } from "../../model/config.ts";
 import { initCausalLM, loadCausalLM } from "../../model/gpt2_weights.ts";
 import { upload } from "../../model/score.ts";
-import { storedTensors } from "../../model/stored.ts";
 import { TokenRowsError } from "../../model/token_batch.ts";
 import { readTokenizer } from "../../model/tokenizer.ts";
 import { Rng } from "../../train/rng.ts";
 import { SftTrainer } from "../../train/sft_trainer.ts";
 import { assertClose } from "../helpers/close.ts";
-import { type ForwardGolden, golden, goldenTensors, GPT2, GPT_NEO } from "../helpers/goldens.ts";
+import {
+  type ForwardGolden,
+  golden,
+  goldenTensors,
+  GPT2,
+  GPT_NEO,
+  tensorsAsStored,
+} from "../helpers/goldens.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 const forward = await golden<ForwardGolden>("forward");
@@ -106,9 +112,7 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         model.backward(pass, batch, dhidden);
         pass.submit();
 
-        const names = { prefix: "", heads: /^$/ };
-        for (const { name, data } of storedTensors({ gpu, values: model.grads!, names })) {
-          const gradient = await (data as () => Promise<Float32Array>)();
+        for (const [name, gradient] of await tensorsAsStored(gpu, model.grads!)) {
           const reference = expected.get(name)!;
           // Sums of about 100 terms in float32 on both sides: 1e-3 of the element, 1e-5 of the largest.
           const largest = reference.reduce((peak, g) => Math.max(peak, Math.abs(g)), 0);

@@ -95,13 +95,13 @@ const FAULTS: Fault[] = [
     what: "an older format",
     make: (folder) => changeState(folder, { version: 0 }),
     says:
-      "has the format version 0, this release reads 1; resume it with the release that wrote it, or begin",
+      "has the format version 0, this release reads 2; resume it with the release that wrote it, or begin",
   },
   {
     what: "a newer format",
-    make: (folder) => changeState(folder, { version: 2 }),
+    make: (folder) => changeState(folder, { version: 3 }),
     says:
-      "has the format version 2, this release reads 1; resume it with the release that wrote it, or a later",
+      "has the format version 3, this release reads 2; resume it with the release that wrote it, or a later",
   },
   {
     what: "impossible numbers",

@@ -13,7 +13,7 @@ import { makeRollout, type Rollout } from "../../train/rollout.ts";
 import { ScoreNormaliser } from "../../train/score_normaliser.ts";
 import { whiten } from "../../train/whiten.ts";
 import { assertClose } from "../helpers/close.ts";
-import { golden, goldenTensors, GPT2 } from "../helpers/goldens.ts";
+import { golden, goldenTensors, GPT2, tensorsAsStored } from "../helpers/goldens.ts";
 import { withFolder } from "../helpers/folder.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
@@ -129,8 +129,9 @@ Deno.test("a whole PPO update agrees with PyTorch: scores, advantages, gradients
         });
         updates.push(update);
         if (updates.length > 1) continue;
+        const gradients = await tensorsAsStored(gpu, policy.grads!);
         for (const [name, expected] of await goldenTensors("ppo_gradients")) {
-          const gradient = await gpu.read(policy.grads!.get(name));
+          const gradient = gradients.get(name)!;
           const largest = expected.reduce((peak, g) => Math.max(peak, Math.abs(g)), 0);
           // Advantages are whitened differences of float32 scores: 1e-3, and 1e-4 of the largest.
           assertClose(gradient, expected, { atol: 1e-4 * largest + 1e-7, rtol: 1e-3 }, name);
@@ -154,10 +155,11 @@ Deno.test("a whole PPO update agrees with PyTorch: scores, advantages, gradients
         compare(update.totalLoss, "loss");
         compare(update.gradNorm, "grad_norm", 5e-4);
       });
+      const after = await tensorsAsStored(gpu, policy.values);
       for (const [name, expected] of await goldenTensors("ppo_after")) {
         // Four Adam steps of 3e-4; where a gradient is near 0 its sign, and so the step, may differ. The bias
         // of attention's keys has none but rounding, since softmax ignores what all scores share.
-        const actual = await gpu.read(policy.values.get(name));
+        const actual = after.get(name)!;
         const { nEmbd: C } = policy.config;
         const isKeyBias = (i: number) => name.endsWith("c_attn.bias") && i >= C && i < 2 * C;
         const far = actual.filter((x, i) => Math.abs(x - expected[i]) > 2e-5 && !isKeyBias(i));
