@@ -2,13 +2,13 @@ import type { GeluKind } from "./gelu.ts";
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import tiledSource from "./matmul.wgsl" with { type: "text" };
 import blocksSource from "./matmul_blocks.wgsl" with { type: "text" };
+import { BLOCK, choose, type MatmulChoice, type MatmulSizes } from "./matmul_choice.ts";
 import * as fewColumns from "./matmul_few_columns.ts";
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
 import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import {
   expectSize,
-  type Gpu,
   type Kernel,
   kernel,
   type Pass,
@@ -32,6 +32,8 @@ const blocks = kernel({
   bindings: BINDINGS,
   params: PARAMS,
 });
+
+export type { MatmulChoice };
 
 export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...fewColumns.KERNELS];
 
@@ -61,16 +63,9 @@ export interface MatmulOptions {
   accumulate?: boolean;
   /** Factor of the product (default 1). */
   scale?: number;
-  /** For tests and benches, which must know that it fits: by default what suits the adapter and the sizes. */
-  family?: MatmulFamily;
+  /** For measurements, which must know that it fits: by default what suits the adapter and the sizes. */
+  choice?: MatmulChoice;
 }
-
-/**
- * How a product is computed: in `registers` of one subgroup, which suits CPUs; in `squares` of workgroup memory, or
- * in larger `blocks` of it, which suits GPUs; or in a way of its own where there are few columns. All but that one
- * add the products in the same order and give the same bits.
- */
-export type MatmulFamily = "registers" | "blocks" | "squares" | "few columns";
 
 /**
  * Matrix product with the element-wise steps that follow it in a transformer:
@@ -133,8 +128,8 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
       workgroups: [Math.ceil(columns / tile.columns), Math.ceil(rows / tile.rows)],
       flops,
     });
-  const family = options.family ?? usualFamily(gpu, layout, params, isSum);
-  switch (family) {
+  const choice = options.choice ?? choose(gpu, layout, params, isSum);
+  switch (choice.family) {
     case "few columns":
       return pass.dispatch(fewColumns.kernels[fewColumns.widthOf(params)], {
         tensors: { a: bound.a, b: bound.b, bias, out: bound.out },
@@ -148,24 +143,18 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
         flops,
       });
     case "registers": {
-      const height = tileHeight(layout, rows, lanes);
+      const { height } = choice;
       const tile = { rows: height, columns: 4 * lanes };
       return dispatch(tiles.tileKernel(layout, height, lanes), {}, tile);
     }
     case "blocks":
       return dispatch(blocks, transposed, { rows: BLOCK, columns: BLOCK });
     case "squares": {
-      const SIDE = tileSide(gpu, rows, columns);
+      const { side: SIDE } = choice;
       return dispatch(tiled, { SIDE, ...transposed }, { rows: 4 * SIDE, columns: 4 * SIDE });
     }
   }
 }
-
-/** Rows and columns of a block. */
-const BLOCK = 128;
-
-/** Blocks that keep a large GPU busy; with fewer of them, more and smaller squares are faster. */
-const ENOUGH_BLOCKS = 128;
 
 /** Bindings begin at a multiple of so many bytes, whatever the adapter. */
 const ALIGNMENT = 256;
@@ -181,8 +170,7 @@ function place(tensor: Tensor): { tensor: Tensor; offset: number } {
   };
 }
 
-type Params = Record<keyof typeof PARAMS, number>;
-type Sizes = Omit<Params, "aOffset" | "bOffset" | "outOffset" | "scale">;
+type Sizes = Omit<MatmulSizes, "aOffset" | "bOffset" | "outOffset" | "scale">;
 
 function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
   const { a, b, out, bias, residual, preactivation } = tensors;
@@ -214,44 +202,4 @@ function checkedSizes(tensors: MatmulTensors, layout: Layout): Sizes {
     bStride: b.rowStride,
     outStride: out.rowStride,
   };
-}
-
-function usualFamily(gpu: Gpu, layout: Layout, params: Params, isSum: boolean): MatmulFamily {
-  const { rows, columns } = params;
-  const lanes = gpu.subgroupSize;
-  if (isSum && fewColumns.fits(layout, params)) return "few columns";
-  if (!isOfVectors(layout, params)) return "squares";
-  if (gpu.software && lanes >= 4 && lanes <= 32) return "registers";
-  const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
-  return !gpu.software && blockCount >= ENOUGH_BLOCKS ? "blocks" : "squares";
-}
-
-/** Whether all loads and stores can be those of vectors of four. */
-function isOfVectors(layout: Layout, params: Params): boolean {
-  const { rows, columns, depth, aStride, bStride, outStride } = params;
-  const strides = [aStride, bStride, outStride, params.aOffset, params.bOffset, params.outOffset];
-  return [columns, ...strides, layout === "tn" ? rows : depth].every((size) => size % 4 === 0);
-}
-
-/** Rows of a tile: as many as pay, by measurement, but not many more than there are. */
-function tileHeight(layout: Layout, rows: number, lanes: number): number {
-  if (layout === "tn") {
-    const height = Math.min(32, 4 * lanes);
-    const isTall = 4 * lanes <= 32 && (rows - 1) % (2 * height) >= height; // two such tiles in one
-    return isTall ? 2 * height : height;
-  }
-  if (rows <= 16) return rows <= 8 ? 8 : 16;
-  if (rows > 128) return 32; // the last tile's empty rows hardly count
-  const heights = Object.keys(ROW_COST).map(Number);
-  const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);
-  return heights.reduce((best, height) => cost(height) < cost(best) ? height : best, 32);
-}
-
-/** Time for a row of a tile of so many, relative to 32, by measurement. */
-const ROW_COST: Readonly<Record<number, number>> = { 16: 1.12, 24: 1.04, 32: 1, 40: 1.02, 48: 1 };
-
-/** Invocations along a side of a shared-memory tile; fewer pay for thin products where lanes are not free. */
-function tileSide(gpu: Gpu, rows: number, columns: number): number {
-  const thin = Math.min(rows, columns);
-  return !gpu.software || thin > 32 ? 16 : thin > 16 ? 8 : 4;
 }

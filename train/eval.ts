@@ -4,7 +4,6 @@
  * @module
  */
 import { join } from "node:path";
-import { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { loadCausalLM } from "../model/gpt2_weights.ts";
 import type { ResolvedModel } from "../weights/hub.ts";
@@ -23,6 +22,7 @@ import {
   addOutputFlags,
   output,
   programCommand,
+  programGpu,
   programHub,
   reportError,
 } from "./program.ts";
@@ -101,7 +101,7 @@ async function main(): Promise<void> {
   const policyModel = await modelOf(model, hub);
   const referenceModel = await modelOf(compare ?? (run && config.model), hub);
 
-  using gpu = await Gpu.open();
+  using gpu = await programGpu();
   using reference = await loadCausalLM(gpu, referenceModel.folder, { hub, specialTokens });
   using policy = await loadCausalLM(gpu, policyModel.folder, { hub, specialTokens });
   say(`policy ${policyModel.name}, reference ${referenceModel.name}, on ${gpu.description}`);

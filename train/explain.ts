@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Gpu } from "../kernels/runtime/mod.ts";
 import { ConfigError, type SettingName, SETTINGS } from "./config.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { explainPage } from "./explain_page.ts";
@@ -14,7 +13,7 @@ import { wholeNumber } from "./flag_values.ts";
 import { writePage } from "./html.ts";
 import { openRun } from "./open_run.ts";
 import { ppoStep } from "./ppo.ts";
-import { output, programCommand, programHub, reportError } from "./program.ts";
+import { output, programCommand, programGpu, programHub, reportError } from "./program.ts";
 import { addSettings } from "./settings_flags.ts";
 
 /** What a step on a few prompts depends on. */
@@ -91,7 +90,7 @@ async function main(): Promise<void> {
   });
   const { say, result, json } = output(config);
   const hub = programHub();
-  using gpu = await Gpu.open();
+  using gpu = await programGpu();
   using resources = new DisposableStack();
   const run = await openRun(gpu, resources, config, { hub, say: hub.say });
   const about = [

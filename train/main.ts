@@ -42,6 +42,7 @@ import { Sentinel } from "./sentinel.ts";
 import { addSettings } from "./settings_flags.ts";
 import { steering } from "./steering.ts";
 import { translateTrl } from "./trl_config.ts";
+import { TuningFile } from "./tuning_file.ts";
 import { warmUp } from "./warm_up.ts";
 
 /** Its flags. */
@@ -99,11 +100,15 @@ async function main(): Promise<void> {
   const stopped = new AbortController(); // by the page
   const signal = AbortSignal.any([sentinel.stop, stopped.signal]);
   using trainers = new DisposableStack();
+  let choices: Readonly<Record<string, string>> = {};
   const open = async (checkpoint: string | undefined): Promise<PpoTrainer> => {
     const options = { ...config, hub, say: hub.say, watcher: sentinel };
-    return trainers.use(
+    const trainer = trainers.use(
       checkpoint ? await PpoTrainer.resume(checkpoint, options) : await PpoTrainer.create(options),
     );
+    const { tuning } = trainer.gpu;
+    tuning.load({ ...choices, ...tuning.choices }); // a resumed run keeps to its own
+    return trainer;
   };
   let trainer = await open(point?.checkpoint?.folder);
   trainer.checkPrompts([...prompts, ...heldOut]);
@@ -131,7 +136,11 @@ async function main(): Promise<void> {
     ...(page && { page: page.url }),
   });
 
+  const measured = await TuningFile.of(gpu, Deno.env);
+  gpu.tuning.load({ ...await measured.read(), ...gpu.tuning.choices });
   await warmUp(gpu, inputs, screen);
+  choices = gpu.tuning.choices;
+  await measured.write(choices);
   await folder.writeEnvironment(trainer);
 
   await using services = new AsyncDisposableStack();

@@ -94,6 +94,14 @@ export async function planSlots(
   return { policy: policy.arena.slotBytes, reference: reference.arena.slotBytes };
 }
 
+/** What a run computes, and by what. */
+export interface KernelPlan {
+  /** All kernels. */
+  kernels: PlannedKernel[];
+  /** The kinds of work for which the adapter has not chosen a way; see `Tuning`. */
+  undecided: readonly string[];
+}
+
 /**
  * The kernels that a run uses on an adapter of this kind; rows of other lengths may need a few more.
  *
@@ -102,10 +110,10 @@ export async function planSlots(
 export async function planKernels(
   inputs: PlanInputs,
   adapter: AdapterKind,
-): Promise<PlannedKernel[]> {
+): Promise<KernelPlan> {
   using resources = new DisposableStack();
-  const { run } = await dryRun(inputs, resources, adapter);
-  return [...run.policy.gpu.pipelines.compiled()];
+  const { gpu } = (await dryRun(inputs, resources, adapter)).run.policy;
+  return { kernels: [...gpu.pipelines.compiled()], undecided: gpu.tuning.undecided };
 }
 
 /** An evaluation and a PPO step of the longest rows, after which everything is as large as it will be. */
@@ -115,6 +123,7 @@ async function dryRun(
   adapter?: AdapterKind,
 ): Promise<{ run: PpoRun; classifiers: SequenceClassifier[] }> {
   const gpu = resources.use(await Gpu.open({ webgpu: dryWebGpu(inputs.limits, adapter) }));
+  gpu.tuning.load(adapter?.tuning?.choices ?? {});
   const { settings, model: config } = inputs;
   const { referenceDtype: dtype } = settings;
   const tokenizer = lettersAsTokens(config.vocabSize);

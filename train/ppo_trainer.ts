@@ -339,6 +339,7 @@ export class PpoTrainer implements Disposable {
     this.#scheduledSteps = "steps" in changed ? this.config.steps : state.scheduledSteps;
     const moved = JSON.stringify(adapterOf(this.gpu)) !== JSON.stringify(state.adapter);
     const adapterBefore = moved ? { adapterBefore: state.adapter } : {};
+    if (!moved) this.gpu.tuning.load(state.tuning);
     this.#resumes = [...state.resumes, { step: state.step, changed, ...adapterBefore }];
   }
 

@@ -3,14 +3,20 @@
  *
  * @module
  */
-import { Gpu } from "../kernels/runtime/mod.ts";
 import { measurePeaks } from "./adapter_peaks.ts";
 import { readConfigFile } from "./config_file.ts";
 import { resolveConfig } from "./config_resolve.ts";
 import { Guard } from "./guard.ts";
 import { PpoTrainer } from "./ppo_trainer.ts";
 import { chromeTrace, describeAdapter, kernelTable, stepTable } from "./profile_report.ts";
-import { output, programCommand, programHub, reportError, settingVariables } from "./program.ts";
+import {
+  output,
+  programCommand,
+  programGpu,
+  programHub,
+  reportError,
+  settingVariables,
+} from "./program.ts";
 import { PromptBatches, TRAINING_PROMPTS } from "./prompts.ts";
 import { runPrompts } from "./run_prompts.ts";
 import { addSettings } from "./settings_flags.ts";
@@ -51,7 +57,7 @@ async function main(): Promise<void> {
   const hub = programHub();
   const { texts, specialTokens } = await runPrompts(config, { hub, builtIn: TRAINING_PROMPTS });
 
-  using gpu = await Gpu.open({ timestamps: true });
+  using gpu = await programGpu({ timestamps: true });
   using trainer = await PpoTrainer.create({ ...config, specialTokens, gpu, hub, say: hub.say });
   const { run } = trainer;
   const batches = new PromptBatches(texts, run.config);

@@ -1,4 +1,5 @@
 import { Command, Option, type OptionValues } from "commander";
+import { Gpu, type GpuOptions } from "../kernels/runtime/mod.ts";
 import { type HubOptions, hubOptionsFromEnv } from "../weights/hub_options.ts";
 import { SETTINGS, VARIABLE_PREFIX } from "./config.ts";
 import { downloadDisplay } from "./download_display.ts";
@@ -7,6 +8,7 @@ import type { LineStyle, Screen } from "./screen.ts";
 import { slips } from "./slips.ts";
 import { isSystemError } from "./system_error.ts";
 import { clearBar, errorWord, terminalScreen } from "./terminal.ts";
+import { TuningFile } from "./tuning_file.ts";
 
 /** What a program prints: text for people or, with `--json`, one JSON value a line for programs. */
 export interface OutputOptions {
@@ -78,6 +80,13 @@ export function settingVariables(): Record<string, string> {
   const given = [...new Set(names)].map((name) => VARIABLE_PREFIX + name)
     .map((variable) => [variable, Deno.env.get(variable)]);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined));
+}
+
+/** The adapter, with what training has measured to be fastest on it. */
+export async function programGpu(options: GpuOptions = {}): Promise<Gpu> {
+  const gpu = await Gpu.open(options);
+  gpu.tuning.load(await (await TuningFile.of(gpu, Deno.env)).read());
+  return gpu;
 }
 
 /** Where models come from, as the environment says; downloads are shown on stderr, away from results. */

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { Gpu } from "../kernels/runtime/mod.ts";
 import type { SequenceClassifier } from "../model/sequence_classifier.ts";
 import { ConfigError } from "./config.ts";
 import { nonNegative, positive, share, wholeNumber } from "./flag_values.ts";
@@ -14,6 +13,7 @@ import {
   addOutputFlags,
   output,
   programCommand,
+  programGpu,
   programHub,
   reportError,
 } from "./program.ts";
@@ -90,7 +90,7 @@ async function main(options: Options): Promise<void> {
   const { say, result, emit, screen } = output(options);
   const { kind, train, validation, weak } = await readFiles(options, say);
   const source = await findSource(options.model, programHub(screen));
-  using gpu = await Gpu.open();
+  using gpu = await programGpu();
   using model = await openRewardModel(gpu, source, { ...options, kind });
   const encode = (data: RewardData, weight?: number) => encodeAll(data, model, { weight, say });
   const examples = encode(train);

@@ -133,6 +133,7 @@ export class RunFolder implements Disposable {
       software: gpu.software,
       subgroupSize: gpu.subgroupSize,
       bindingBytes: gpu.bindingBytes,
+      tuning: gpu.tuning.choices,
       deno: Deno.version.deno,
       system: `${Deno.build.os} ${Deno.build.arch}`,
     });

@@ -25,6 +25,7 @@ export type RunState = Pick<
   | "optimizer"
   | "reward"
   | "adapter"
+  | "tuning"
 >;
 
 /** What the run remembers now, beside parameters and moments. */
@@ -39,6 +40,7 @@ export async function runState(run: PpoRun): Promise<RunState> {
     optimizer: [steps, correction1, correction2, unused],
     reward: reward.name,
     adapter: adapterOf(optimizer.gpu),
+    tuning: optimizer.gpu.tuning.choices,
   };
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Gpu } from "../kernels/runtime/mod.ts";
+import type { Gpu } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { parseCausalLMConfig } from "../model/causal_lm_config.ts";
 import { initCausalLM, loadCausalLM } from "../model/gpt2_weights.ts";
@@ -20,6 +20,7 @@ import {
   addOutputFlags,
   output,
   programCommand,
+  programGpu,
   programHub,
   reportError,
 } from "./program.ts";
@@ -95,7 +96,7 @@ async function main({ quiet, json, ...options }: Options): Promise<void> {
   const hub = programHub(screen);
   const isNew = options.model.startsWith(NEW);
   const source = await findModel(isNew ? options.model.slice(NEW.length) : options.model, hub);
-  using gpu = await Gpu.open();
+  using gpu = await programGpu();
   using model = isNew
     ? await initFrom(gpu, source.folder, options.seed)
     : await openModel(gpu, source, { ...options, hub });

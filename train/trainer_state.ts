@@ -61,6 +61,8 @@ export interface TrainerState {
   reward: string;
   /** Where it was computed. Another adapter, or another choice of kernels, rounds differently. */
   adapter: AdapterState;
+  /** How it computes what it can compute in several ways, as was measured there; see `Tuning`. */
+  tuning: Record<string, string>;
   /** Where the run was resumed, oldest first, and what was changed there. */
   resumes: ResumeRecord[];
 }
@@ -92,6 +94,7 @@ const STATE: z.ZodType<TrainerState> = z.strictObject({
   reference: z.string(),
   reward: z.string(),
   adapter,
+  tuning: z.record(z.string(), z.string()),
   resumes: z.array(z.strictObject({
     step: count,
     changed: z.record(z.string(), z.tuple([z.unknown(), z.unknown()])),

@@ -52,7 +52,8 @@ export interface Environment {
  * An empty variable counts as absent.
  */
 export function hubOptionsFromEnv(env: Environment): HubOptions {
-  const home = env.get("HF_HOME") || cacheHome(env);
+  const caches = cacheHome(env);
+  const home = env.get("HF_HOME") || (caches && join(caches, "huggingface"));
   return {
     endpoint: env.get("HF_ENDPOINT") || undefined,
     token: cleanToken(env.get("HF_TOKEN")),
@@ -62,10 +63,10 @@ export function hubOptionsFromEnv(env: Environment): HubOptions {
   };
 }
 
-function cacheHome(env: Environment): string | undefined {
+/** Folder of a user's caches, if the environment says which. */
+export function cacheHome(env: Environment): string | undefined {
   const user = env.get("HOME") || env.get("USERPROFILE");
-  const caches = env.get("XDG_CACHE_HOME") || (user && join(user, ".cache"));
-  return caches && join(caches, "huggingface");
+  return env.get("XDG_CACHE_HOME") || (user && join(user, ".cache"));
 }
 
 /** The cache of a user who set nothing. */

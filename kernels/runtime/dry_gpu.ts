@@ -6,6 +6,8 @@
  * `Pass` and `PipelineCache` use of WebGPU, and no more.
  */
 
+import type { Tuning } from "./tuning.ts";
+
 /** What an adapter allows. */
 export interface AdapterLimits {
   /** Most bytes that one binding may cover: `maxStorageBufferBindingSize`. */
@@ -20,6 +22,8 @@ export interface AdapterKind {
   software?: boolean;
   /** Invocations per subgroup where that is one fixed number (default 0). */
   subgroupSize?: number;
+  /** What was measured there (default nothing). */
+  tuning?: Pick<Tuning, "choices">;
 }
 
 /** A WebGPU for `Gpu.open({ webgpu })` whose only adapter does nothing within these limits. */

@@ -5,6 +5,7 @@ import { mapped, stagingBuffer } from "./mapping.ts";
 import { Pass, type SubmittedPass } from "./pass.ts";
 import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
+import { Tuning } from "./tuning.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
 
 /** How to open a {@linkcode Gpu}. */
@@ -74,6 +75,8 @@ export class Gpu implements Disposable {
   liveBytes = 0;
   /** The most that `liveBytes` has been. */
   peakBytes = 0;
+  /** What was measured to be fastest here; empty at first. */
+  readonly tuning: Tuning = new Tuning();
   /** @internal */
   readonly pipelines: PipelineCache;
   /** Passes submitted so far. */

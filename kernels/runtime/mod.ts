@@ -19,3 +19,4 @@ export {
   sizeOf,
   Tensor,
 } from "./tensor.ts";
+export { Tuning } from "./tuning.ts";

@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { matmul, type MatmulFamily, type MatmulOptions } from "../../kernels/matmul.ts";
+import { matmul, type MatmulOptions } from "../../kernels/matmul.ts";
+import { type MatmulChoice, possibleChoices } from "../../kernels/matmul_choice.ts";
 import { type Gpu, ShapeError, type Tensor } from "../../kernels/runtime/mod.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -231,10 +232,8 @@ Deno.test("matmul() gives a row the same bits in a batch of any size", () =>
   }));
 
 for (const layout of LAYOUTS) {
-  Deno.test(`matmul() ${layout} gives the same bits in every family`, () =>
+  Deno.test(`matmul() ${layout} gives the same bits in every way that can be chosen`, () =>
     withGpu(async (gpu) => {
-      const families: MatmulFamily[] = ["blocks", "squares"];
-      if (gpu.subgroupSize > 0) families.push("registers");
       for (
         const sizes of [
           [4, 4, 4],
@@ -261,14 +260,19 @@ for (const layout of LAYOUTS) {
           residual,
           activation: geluNew,
         });
-        const [first, ...others] = await inTurn(families, async (family) => {
-          const result = await run(gpu, tensors, { layout, family, activation: "gelu_new" });
+        const ways: MatmulChoice[] = [
+          { family: "blocks" }, // not among the possible ones of software
+          ...[16, 8, 4].map((side) => ({ family: "squares" as const, side })),
+          ...possibleChoices(gpu, layout, { rows, columns }),
+        ];
+        const [first, ...others] = await inTurn(ways, async (choice) => {
+          const result = await run(gpu, tensors, { layout, choice, activation: "gelu_new" });
           return [...result, ...await gpu.read(tensors.preactivation)];
         });
         // The derivative of GELU is at most 1.13, so rounding passes through it.
         const tolerance = { atol: 1.2 * rounding(depth).atol };
         assertClose(first!.slice(0, rows * columns), out, tolerance, `${sizes}`);
-        for (const other of others) assertEquals(other, first, `${sizes}`);
+        others.forEach((other, i) => assertEquals(other, first, `${sizes}, ${ways[i + 1].family}`));
         gpu.free(...Object.values(tensors));
       }
     }));

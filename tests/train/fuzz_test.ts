@@ -199,6 +199,7 @@ const STATE = formatTrainerState({
   reference: "0".repeat(64),
   reward: "sentiment",
   adapter: { description: "llvmpipe", subgroupSize: 8, bindingBytes: 2 ** 27 },
+  tuning: { "nn 8 x 768 x 768": "registers 8" },
   resumes: [{ step: 1, changed: { steps: [2, 3] } }],
 });
 

@@ -1,4 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
+import { Gpu, type GpuOptions } from "../../kernels/runtime/mod.ts";
 import type { Reward } from "../../reward/reward.ts";
 import type { TrainerCallback } from "../../train/callbacks.ts";
 import { isTimeMetric } from "../../train/metric_table.ts";
@@ -92,3 +93,22 @@ for (const [name, options] of Object.entries(CASES)) {
       })
     ));
 }
+
+Deno.test("a run that goes on computes its products as before, unless the adapter is another", () =>
+  withFolder(async (folder) => {
+    const chosen = { "nn 64 x 768 x 768": "registers 16" };
+    const settings = { ...SETTINGS, steps: 1 };
+    {
+      using gpu = await Gpu.open();
+      gpu.tuning.load(chosen);
+      using trainer = await PpoTrainer.create({ ...settings, gpu });
+      await train(trainer, 1, `${folder}/run`, []);
+    }
+    const choices = async (options: GpuOptions) => {
+      using gpu = await Gpu.open(options);
+      using _trainer = await PpoTrainer.resume(`${folder}/run`, { gpu, reward: LETTERS });
+      return gpu.tuning.choices;
+    };
+    assertEquals(await choices({}), chosen);
+    assertEquals(await choices({ bindingBytes: 2 ** 26 }), {});
+  }));

@@ -1,0 +1,149 @@
+/** How a matrix product is computed: which families there are, which suit an adapter, and what is usual. */
+
+import * as fewColumns from "./matmul_few_columns.ts";
+import type { Layout, PARAMS } from "./matmul_tiles.ts";
+import type { Gpu } from "./runtime/mod.ts";
+
+/**
+ * A way to compute a product: in `registers` of one subgroup, as tiles of so many rows, which suits CPUs; in
+ * `squares` of workgroup memory with so many invocations along a side, or in larger `blocks` of it, which suits
+ * GPUs; or in a way of its own where there are few columns. All but that one add the products in the same order.
+ */
+export type MatmulChoice =
+  | { family: "registers"; height: number }
+  | { family: "squares"; side: number }
+  | { family: "blocks" }
+  | { family: "few columns" };
+
+/** The name of a way to compute a product. */
+export type MatmulFamily = MatmulChoice["family"];
+
+/** Sizes, strides and offsets of a product. */
+export type MatmulSizes = Readonly<Record<keyof typeof PARAMS, number>>;
+
+/** Rows and columns of a block. */
+export const BLOCK = 128;
+
+/** Blocks that keep a large GPU busy; with fewer of them, more and smaller squares are faster. */
+const ENOUGH_BLOCKS = 128;
+
+/** Products with fewer operations take little time however they are computed, and are not measured. */
+const LEAST_FLOPS = 1e7;
+
+/** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
+export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
+  if (isSum && fewColumns.fits(layout, sizes)) return { family: "few columns" };
+  const usual = usualChoice(gpu, layout, sizes);
+  const { rows, columns, depth } = sizes;
+  if (2 * rows * columns * depth < LEAST_FLOPS || !isOfVectors(layout, sizes)) return usual;
+  const chosen = gpu.tuning.choice(kindOf(layout, sizes));
+  if (chosen === undefined) return usual;
+  const ways = possibleChoices(gpu, layout, sizes);
+  return ways.find((way) => describeChoice(way) === chosen) ?? usual; // a file may hold anything
+}
+
+/** What suits adapter and sizes, as far as is known without measuring on the adapter. */
+export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): MatmulChoice {
+  const { rows, columns } = sizes;
+  if (isOfVectors(layout, sizes)) {
+    if (gpu.software && hasTiles(gpu)) {
+      return { family: "registers", height: tileHeight(layout, rows, gpu.subgroupSize) };
+    }
+    const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
+    if (!gpu.software && blockCount >= ENOUGH_BLOCKS) return { family: "blocks" };
+  }
+  return { family: "squares", side: tileSide(gpu, rows, columns) };
+}
+
+/** Every way to compute a product whose loads and stores can be those of vectors of four. */
+export function possibleChoices(
+  gpu: Gpu,
+  layout: Layout,
+  { rows, columns }: Pick<MatmulSizes, "rows" | "columns">,
+): MatmulChoice[] {
+  const ways: MatmulChoice[] = [];
+  if (hasTiles(gpu)) {
+    const heights = heightsOf(layout, gpu.subgroupSize);
+    // Between tiles that are mostly empty and those that read B too often; many rows are alike.
+    const sensible = layout === "tn" || rows <= 8
+      ? heights.slice(0, rows > heights[0]! ? 2 : 1)
+      : rows > 128
+      ? [32, 48, 64]
+      : heights.filter((height) => height >= rows / 4 && height < rows + 8);
+    ways.push(...sensible.map((height) => ({ family: "registers" as const, height })));
+  }
+  if (gpu.software && ways.length > 0) return ways; // barriers cost a CPU far more
+  const sides = gpu.software ? [16, 8, 4] : [16, 8];
+  ways.push(...sides.map((side) => ({ family: "squares" as const, side })));
+  if (Math.min(rows, columns) >= BLOCK / 2) ways.push({ family: "blocks" });
+  return ways;
+}
+
+/** A choice as text: `registers 40`, `squares 16`, `blocks`. */
+export function describeChoice(choice: MatmulChoice): string {
+  const { family, height, side } = { height: undefined, side: undefined, ...choice };
+  return [family, height ?? side].filter((part) => part !== undefined).join(" ");
+}
+
+/**
+ * The kind of a product, for which one choice holds: `nt 40 x 768 x 3072`. Of what grows with the batch, rows or in layout
+ * `tn` the depth, it has the next multiple of 8, above 128 the next power of two.
+ */
+export function kindOf(
+  layout: Layout,
+  { rows, columns, depth }: Pick<MatmulSizes, "rows" | "columns" | "depth">,
+): string {
+  const rounded = (size: number) =>
+    size <= 128 ? 8 * Math.ceil(size / 8) : 2 ** Math.ceil(Math.log2(size));
+  const sizes = layout === "tn" ? [rows, columns, rounded(depth)] : [rounded(rows), columns, depth];
+  return `${layout} ${sizes.join(" x ")}`;
+}
+
+/** Layout and sizes of {@linkcode kindOf}; nothing for any other text. */
+export function parseKind(kind: string) {
+  const match = /^(nn|nt|tn) (\d+) x (\d+) x (\d+)$/.exec(kind);
+  if (!match) return undefined;
+  const [rows, columns, depth] = match.slice(2).map(Number);
+  return { layout: match[1] as Layout, rows: rows!, columns: columns!, depth: depth! };
+}
+
+/** Whether all loads and stores can be those of vectors of four. */
+function isOfVectors(layout: Layout, sizes: MatmulSizes): boolean {
+  const { rows, columns, depth, aStride, bStride, outStride } = sizes;
+  const strides = [aStride, bStride, outStride, sizes.aOffset, sizes.bOffset, sizes.outOffset];
+  return [columns, ...strides, layout === "tn" ? rows : depth].every((size) => size % 4 === 0);
+}
+
+/** Whether register tiles run here: the subgroup's size must be known, and one that they are made for. */
+function hasTiles({ subgroupSize }: Gpu): boolean {
+  return subgroupSize >= 4 && subgroupSize <= 32;
+}
+
+/** Rows that a register tile can have. */
+function heightsOf(layout: Layout, lanes: number): number[] {
+  if (layout !== "tn") return [8, 16, 24, 32, 40, 48, 64, 80];
+  const height = Math.min(32, 4 * lanes); // that lanes of four rows make up
+  return 4 * lanes <= 32 ? [height, 2 * height] : [height];
+}
+
+/** Rows of a tile: as many as pay, by measurement, but not many more than there are. */
+function tileHeight(layout: Layout, rows: number, lanes: number): number {
+  if (layout === "tn") {
+    const [height, tall] = heightsOf(layout, lanes) as [number, number?];
+    return tall !== undefined && (rows - 1) % tall >= height ? tall : height;
+  }
+  if (rows <= 16) return rows <= 8 ? 8 : 16;
+  if (rows > 128) return 32; // the last tile's empty rows hardly count
+  const heights = Object.keys(ROW_COST).map(Number);
+  const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);
+  return heights.reduce((best, height) => cost(height) < cost(best) ? height : best, 32);
+}
+
+/** Time for a row of a tile of so many, relative to 32, by measurement. */
+const ROW_COST: Readonly<Record<number, number>> = { 16: 1.12, 24: 1.04, 32: 1, 40: 1.02, 48: 1 };
+
+/** Invocations along a side of a shared-memory tile; fewer pay for thin products where lanes are not free. */
+function tileSide(gpu: Gpu, rows: number, columns: number): number {
+  const thin = Math.min(rows, columns);
+  return !gpu.software || thin > 32 ? 16 : thin > 16 ? 8 : 4;
+}

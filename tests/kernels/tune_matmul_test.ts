@@ -1,0 +1,110 @@
+import { assert, assertEquals } from "@std/assert";
+import { matmul } from "../../kernels/matmul.ts";
+import {
+  describeChoice,
+  kindOf,
+  parseKind,
+  possibleChoices,
+  usualChoice,
+} from "../../kernels/matmul_choice.ts";
+import { dryWebGpu, Gpu } from "../../kernels/runtime/mod.ts";
+import { tuneMatmul } from "../../kernels/tune_matmul.ts";
+import { randn } from "../helpers/close.ts";
+import { withGpu } from "../helpers/gpu.ts";
+
+/** A product large enough to be measured: 12.6 million operations. */
+const [rows, columns, depth] = [64, 256, 384];
+
+Deno.test("tuneMatmul() chooses a possible way for each kind that was asked for, and leaves no memory taken", () =>
+  withGpu(async (gpu) => {
+    const a = gpu.tensor(randn(rows * depth, 1), [rows, depth]);
+    const b = gpu.tensor(randn(depth * columns, 2), [depth, columns]);
+    const out = gpu.empty([rows, columns]);
+    const product = async () => {
+      const pass = gpu.record();
+      matmul(pass, { a, b, out });
+      pass.submit();
+      return await gpu.read(out);
+    };
+    const before = await product();
+    const kind = "nn 64 x 256 x 384";
+    assertEquals(gpu.tuning.undecided, [kind]);
+    const { liveBytes, peakBytes } = gpu;
+    const heard: number[][] = [];
+    await tuneMatmul(gpu, (done, of) => heard.push([done, of]));
+    assertEquals(heard, [[1, 1]]);
+    assertEquals([gpu.liveBytes, gpu.peakBytes], [liveBytes, peakBytes]);
+    assertEquals(gpu.tuning.undecided, []);
+    const names = possibleChoices(gpu, "nn", { rows, columns }).map(describeChoice);
+    assert(names.includes(gpu.tuning.choices[kind]!), `${gpu.tuning.choices[kind]} of ${names}`);
+    assertEquals(await product(), before); // whatever was chosen
+    gpu.free(a, b, out);
+  }));
+
+Deno.test("matmul() computes as the tuning says, and as usual where that is impossible", () =>
+  withGpu(async (gpu) => {
+    const a = gpu.empty([rows, depth]);
+    const b = gpu.empty([depth, columns]);
+    const out = gpu.empty([rows, columns]);
+    const label = async (choice: string) => {
+      gpu.tuning.choose("nn 64 x 256 x 384", choice);
+      let kernels: readonly string[] = [];
+      const pass = gpu.record();
+      matmul(pass, { a, b, out });
+      const { submit } = gpu;
+      gpu.submit = (buffer, submitted) => {
+        kernels = [...submitted.kernels.keys()];
+        submit.call(gpu, buffer, submitted);
+      };
+      pass.submit();
+      gpu.submit = submit;
+      await gpu.read(out);
+      return kernels[0];
+    };
+    const usual = await label("no such way");
+    for (const choice of possibleChoices(gpu, "nn", { rows, columns })) {
+      const name = await label(describeChoice(choice));
+      if (choice.family === "registers") {
+        assertEquals(name, `matmul nn ${choice.height}x${4 * gpu.subgroupSize}`);
+      } else {
+        assertEquals(name, choice.family === "blocks" ? "matmul blocks" : "matmul");
+      }
+    }
+    assertEquals(await label("registers 41"), usual);
+    gpu.free(a, b, out);
+  }));
+
+Deno.test("a kind has what grows with the batch rounded up, and is read back from its text", () => {
+  const kinds: [Parameters<typeof kindOf>, string][] = [
+    [["nt", { rows: 1, columns: 768, depth: 3072 }], "nt 8 x 768 x 3072"],
+    [["nn", { rows: 80, columns: 768, depth: 3072 }], "nn 80 x 768 x 3072"],
+    [["nt", { rows: 129, columns: 4, depth: 8 }], "nt 256 x 4 x 8"],
+    [["tn", { rows: 3072, columns: 768, depth: 77 }], "tn 3072 x 768 x 80"],
+  ];
+  for (const [args, kind] of kinds) {
+    assertEquals(kindOf(...args), kind);
+    const { layout, ...sizes } = parseKind(kind)!;
+    assertEquals(kindOf(layout, sizes), kind);
+  }
+  for (const text of ["", "nt 8 x 8", "tt 8 x 8 x 8", "nn 8 x 8 x -8", "nn 8 x 8 x 8 x 8"]) {
+    assertEquals(parseKind(text), undefined, text);
+  }
+});
+
+Deno.test("what is usual on an adapter is possible there", async () => {
+  const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 31 };
+  const packed = { aStride: 0, bStride: 0, outStride: 0, aOffset: 0, bOffset: 0, outOffset: 0 };
+  for (const subgroupSize of [0, 4, 8, 16, 32, 64]) {
+    for (const software of [false, true]) {
+      using gpu = await Gpu.open({ webgpu: dryWebGpu(limits, { software, subgroupSize }) });
+      for (const layout of ["nn", "nt", "tn"] as const) {
+        for (const size of [8, 16, 72, 80, 128, 512, 4096]) {
+          const sizes = { rows: size, columns: 768, depth: size, scale: 1, ...packed };
+          const names = possibleChoices(gpu, layout, sizes).map(describeChoice);
+          const usual = describeChoice(usualChoice(gpu, layout, sizes));
+          assert(names.includes(usual), `${usual} is none of ${names}`);
+        }
+      }
+    }
+  }
+});
