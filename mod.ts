@@ -55,7 +55,9 @@ export {
   type SubmittedPass,
   type Tensor,
   type TimedDispatch,
+  Tuning,
 } from "./kernels/runtime/mod.ts";
+export { tuneMatmul } from "./kernels/tune_matmul.ts";
 export type { GeluKind } from "./kernels/gelu.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 

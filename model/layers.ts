@@ -136,8 +136,8 @@ export function linearBackward(
   matmul(pass, { a: dout, b: values.get(weight), out: dx }, { accumulate });
   if (adapters?.has(name)) adapters.backward(context, { name, x, dout, dx });
   if (grads.has(weight)) {
-    const out = grads.get(weight);
-    matmul(pass, { a: dout, b: x, out }, { layout: "tn", accumulate: true });
+    const accumulate = !grads.takeCleared?.(weight);
+    matmul(pass, { a: dout, b: x, out: grads.get(weight) }, { layout: "tn", accumulate });
   }
   if (grads.has(bias)) {
     const shape = [columnSumPartials(dout.rowCount), dout.columnCount];
