@@ -23,7 +23,6 @@ export {
   GpuUnavailableError,
   Tuning,
 } from "./kernels/runtime/mod.ts";
-export { tuneMatmul } from "./kernels/tune_matmul.ts";
 export { ModelFolderError, SafetensorsError } from "./weights/errors.ts";
 export type { CausalLM } from "./model/causal_lm.ts";
 export { ModelConfigError } from "./model/config_json.ts";

@@ -1,6 +1,7 @@
 import common from "./attention_common.wgsl" with { type: "text" };
 import forwardSource from "./attention.wgsl" with { type: "text" };
 import backwardSource from "./attention_backward.wgsl" with { type: "text" };
+import { type AttentionOperation, type AttentionWay, attentionWay } from "./attention_choice.ts";
 import { headRowsIn, headSizeOf } from "./attention_heads.ts";
 import subgroupTile from "./attention_tile_subgroup.wgsl" with { type: "text" };
 import workgroupTile from "./attention_tile_workgroup.wgsl" with { type: "text" };
@@ -17,6 +18,8 @@ export interface AttentionOptions {
   window?: number;
   /** Factor of the scores before the softmax; 1 / sqrt(C / heads) by default. */
   scale?: number;
+  /** For measurements, which must know that it fits: by default what suits the adapter and the sizes. */
+  way?: AttentionWay;
 }
 
 const params = { T: "u32", heads: "u32", causal: "u32", window: "u32", scale: "f32" } as const;
@@ -84,7 +87,7 @@ export function attentionForward(
   options: AttentionOptions,
 ): void {
   const sizes = sizesOf("attentionForward", tensors, options);
-  const { tile, product, ...dispatch } = plan(pass, sizes, options);
+  const { tile, product, ...dispatch } = plan(pass, "forward", sizes, options);
   pass.dispatch(forward[tile], { tensors, ...dispatch, flops: 2 * product });
 }
 
@@ -120,7 +123,7 @@ export function attentionBackward(
   expectWhole("attentionBackward", "delta", delta, savedLse.shape);
   expectWhole("attentionBackward", "dqkv", dqkv, qkv.shape);
   const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
-  const { tile, product, ...dispatch } = plan(pass, sizes, options);
+  const { tile, product, ...dispatch } = plan(pass, "backward", sizes, options);
   pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch, flops: 3 * product });
   pass.dispatch(backwardKeys[tile], { tensors: bound, ...dispatch, flops: 4 * product });
 }
@@ -163,10 +166,14 @@ function byTile<K>(make: (tile: string, subgroups: boolean) => K): { workgroup: 
 }
 
 /** The way to share a tile, and all of a dispatch but its tensors: a lane for each of the B x NH x T rows. */
-function plan({ gpu }: Pass, { B, T, headSize }: Sizes, options: AttentionOptions) {
+function plan(
+  { gpu }: Pass,
+  operation: AttentionOperation,
+  { B, T, headSize }: Sizes,
+  options: AttentionOptions,
+) {
   const { heads, causal = true, window = 0, scale = 1 / Math.sqrt(headSize) } = options;
-  // On a CPU the registers of another lane are much nearer than workgroup memory; on a GPU they are not.
-  const tile = gpu.software && gpu.subgroupSize > 0 ? "subgroup" : "workgroup";
+  const tile = options.way ?? attentionWay(gpu, operation, { groups: B * heads, T, headSize });
   const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
   const rows = Math.min(16, headRowsIn(4096, headSize)); // of each of the two tensors in a tile
   const seen = Math.min(window || T, T);

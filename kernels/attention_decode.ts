@@ -1,4 +1,5 @@
 import type { AttentionOptions } from "./attention.ts";
+import { attentionWay } from "./attention_choice.ts";
 import { headRowsIn, headSizeOf } from "./attention_heads.ts";
 import attentionCommon from "./attention_common.wgsl" with { type: "text" };
 import source from "./attention_decode.wgsl" with { type: "text" };
@@ -76,8 +77,10 @@ export function attentionDecode(
   expectRows("attentionDecode", "out", out, C);
   expectSize("attentionDecode", "out", out, B * C);
   if (headSize % 4 !== 0) kvStore(pass, { qkv: qkv.view([B, 1, 3 * C]), cache, position });
-  const { subgroupSize, software, rowLanes } = pass.gpu;
-  const bySubgroups = software && subgroupSize > 0 && headSize <= 8 * subgroupSize;
+  const { gpu } = pass;
+  const { subgroupSize, rowLanes } = gpu;
+  const sizes = { groups: B * heads, T: columns, headSize };
+  const bySubgroups = (options.way ?? attentionWay(gpu, "decode", sizes)) === "subgroup";
   const lanes = bySubgroups ? subgroupSize : Math.min(rowLanes, headRowsIn(8192, headSize));
   pass.dispatch(bySubgroups ? bySubgroup : byWorkgroup, {
     tensors,

@@ -1,7 +1,7 @@
 import { clock } from "./clock.ts";
 
 /** What a long piece of work is measured in; bytes are shown in megabytes. */
-export type WorkUnit = "bytes" | "kernels" | "products" | "steps" | "responses";
+export type WorkUnit = "bytes" | "kernels" | "kinds" | "steps" | "responses";
 
 /** A long piece of work whose end can be foretold. */
 export interface Work {

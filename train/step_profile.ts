@@ -5,7 +5,7 @@ import {
   Profiler,
   type TimedDispatch,
 } from "../kernels/runtime/mod.ts";
-import { tuneMatmul } from "../kernels/tune_matmul.ts";
+import { tune } from "../kernels/tune.ts";
 import type { AdapterPeaks } from "./adapter_peaks.ts";
 import type { Guard } from "./guard.ts";
 import { PPO_PHASES, type PpoPhase, type PpoRun, ppoStep } from "./ppo.ts";
@@ -60,7 +60,7 @@ export async function profileSteps(
     const prompts = next();
     if (step === 0) await guard?.begin(run, prompts, { moved: false });
     const result = await takeStep(run, prompts, { step, guard });
-    if (step === 0) await tuneMatmul(run.policy.gpu); // knows by now what there is to compute
+    if (step === 0) await tune(run.policy.gpu); // knows by now what there is to compute
     if (step >= warmUp) taken.push(result);
   }
   const last = taken[taken.length - 1]!;

@@ -2,7 +2,7 @@
  * What was measured to be fastest on an adapter. Where an operation can be done in several ways that give the same
  * result, it asks for the one that was chosen for work of its kind, and does what is usual where none was.
  *
- * Both are plain text, so that choices can be kept in a file: see `tuneMatmul`.
+ * Both are plain text, so that choices can be kept in a file: see `tune`.
  */
 export class Tuning {
   readonly #choices = new Map<string, string>();

@@ -11,7 +11,7 @@
 // deno-lint-ignore-file no-console
 import { matmul } from "../../kernels/matmul.ts";
 import { Gpu } from "../../kernels/runtime/mod.ts";
-import { tuneMatmul } from "../../kernels/tune_matmul.ts";
+import { tune } from "../../kernels/tune.ts";
 import type { CausalLM } from "../../model/causal_lm.ts";
 import { measurePeaks } from "../../train/adapter_peaks.ts";
 import { describeAdapter, kernelTable, stepTable } from "../../train/profile_report.ts";
@@ -128,7 +128,7 @@ async function generationSpeed(model: CausalLM, rows: number): Promise<number> {
     const start = performance.now();
     await model.generate(prompts, { ...options, step: round });
     seconds = (performance.now() - start) / 1000;
-    if (round === 0) await tuneMatmul(model.gpu);
+    if (round === 0) await tune(model.gpu);
   }
   return rows * options.maxNewTokens / seconds;
 }

@@ -1,4 +1,11 @@
 import { assert, assertEquals } from "@std/assert";
+import { attentionBackward, attentionForward } from "../../kernels/attention.ts";
+import {
+  attentionKind,
+  type AttentionWay,
+  parseAttentionKind,
+} from "../../kernels/attention_choice.ts";
+import { attentionDecode } from "../../kernels/attention_decode.ts";
 import { matmul } from "../../kernels/matmul.ts";
 import {
   describeChoice,
@@ -8,14 +15,14 @@ import {
   usualChoice,
 } from "../../kernels/matmul_choice.ts";
 import { dryWebGpu, Gpu } from "../../kernels/runtime/mod.ts";
-import { tuneMatmul } from "../../kernels/tune_matmul.ts";
-import { randn } from "../helpers/close.ts";
+import { tune } from "../../kernels/tune.ts";
+import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 /** A product large enough to be measured: 12.6 million operations. */
 const [rows, columns, depth] = [64, 256, 384];
 
-Deno.test("tuneMatmul() chooses a possible way for each kind that was asked for, and leaves no memory taken", () =>
+Deno.test("tune() chooses a possible way for each kind that was asked for, and leaves no memory taken", () =>
   withGpu(async (gpu) => {
     const a = gpu.tensor(randn(rows * depth, 1), [rows, depth]);
     const b = gpu.tensor(randn(depth * columns, 2), [depth, columns]);
@@ -31,7 +38,7 @@ Deno.test("tuneMatmul() chooses a possible way for each kind that was asked for,
     assertEquals(gpu.tuning.undecided, [kind]);
     const { liveBytes, peakBytes } = gpu;
     const heard: number[][] = [];
-    await tuneMatmul(gpu, (done, of) => heard.push([done, of]));
+    await tune(gpu, (done, of) => heard.push([done, of]));
     assertEquals(heard, [[1, 1]]);
     assertEquals([gpu.liveBytes, gpu.peakBytes], [liveBytes, peakBytes]);
     assertEquals(gpu.tuning.undecided, []);
@@ -88,6 +95,57 @@ Deno.test("a kind has what grows with the batch rounded up, and is read back fro
   }
   for (const text of ["", "nt 8 x 8", "tt 8 x 8 x 8", "nn 8 x 8 x -8", "nn 8 x 8 x 8 x 8"]) {
     assertEquals(parseKind(text), undefined, text);
+  }
+});
+
+Deno.test("tune() chooses how lanes share the rows of attention, and both ways give the same", () =>
+  withGpu(async (gpu) => {
+    const [B, T, heads, headSize] = [8, 32, 4, 16];
+    const C = heads * headSize;
+    const qkv = gpu.tensor(randn(B * T * 3 * C, 1), [B, T, 3 * C]);
+    const keys = gpu.tensor(Array.from({ length: 2 * B }, (_, i) => i % 2 * T), [B, 2], "u32");
+    const [out, lse] = [gpu.empty([B, T, C]), gpu.empty([B, heads, T])];
+    const [dout, delta] = [gpu.tensor(randn(B * T * C, 2), [B, T, C]), gpu.empty([B, heads, T])];
+    const dqkv = gpu.empty([B, T, 3 * C]);
+    const cache = gpu.tensor(randn(B * T * 2 * C, 3), [B, T, 2 * C]);
+    const position = gpu.tensor([T - 1], [1], "u32");
+    const token = { qkv: qkv.view([B * T, 3 * C]).rows(0, B), out: gpu.empty([B, C]) };
+    const attend = async (way?: AttentionWay) => {
+      const options = { heads, ...(way && { way }) };
+      const pass = gpu.record();
+      attentionForward(pass, { qkv, keys, out, lse }, options);
+      attentionBackward(pass, { qkv, keys, out, lse, dout, delta, dqkv }, options);
+      attentionDecode(pass, { ...token, cache, keys, position }, options);
+      pass.submit();
+      return [await gpu.read(out), await gpu.read(dqkv), await gpu.read(token.out)];
+    };
+    await attend();
+    const kinds = ["forward", "backward", "decode"].map((name) => `attention ${name} 32 x 32 x 16`);
+    assertEquals(gpu.tuning.undecided, gpu.software && gpu.subgroupSize > 0 ? kinds : []);
+    const { liveBytes } = gpu;
+    await tune(gpu);
+    assertEquals(gpu.liveBytes, liveBytes);
+    for (const choice of Object.values(gpu.tuning.choices)) {
+      assert(["subgroup", "workgroup"].includes(choice), choice);
+    }
+    if (gpu.subgroupSize > 0) {
+      const [one, other] = [await attend("subgroup"), await attend("workgroup")];
+      // Sums of 32 products of order one, in two orders.
+      one.forEach((numbers, i) => assertClose(numbers, other[i]!, { atol: 1e-5, rtol: 1e-5 }));
+    }
+    gpu.free(qkv, keys, out, lse, dout, delta, dqkv, cache, position, token.out);
+  }));
+
+Deno.test("a kind of attention is read back from its text", () => {
+  const sizes = { groups: 96, T: 33, headSize: 24 };
+  const kind = attentionKind("decode", sizes);
+  assertEquals(kind, "attention decode 128 x 64 x 24");
+  assertEquals(parseAttentionKind(kind), {
+    operation: "decode",
+    sizes: { groups: 128, T: 64, headSize: 24 },
+  });
+  for (const text of ["", "attention", "attention sideways 8 x 8 x 8", `${kind} x 2`]) {
+    assertEquals(parseAttentionKind(text), undefined, text);
   }
 });
 
