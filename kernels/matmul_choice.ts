@@ -87,14 +87,14 @@ export function describeChoice(choice: MatmulChoice): string {
 
 /**
  * The kind of a product, for which one choice holds: `nt 40 x 768 x 3072`. Of what grows with the batch, rows or in layout
- * `tn` the depth, it has the next multiple of 8, above 128 the next power of two.
+ * `tn` the depth, it has 4 where it is no more, else the next multiple of 8, above 128 the next power of two.
  */
 export function kindOf(
   layout: Layout,
   { rows, columns, depth }: Pick<MatmulSizes, "rows" | "columns" | "depth">,
 ): string {
   const rounded = (size: number) =>
-    size <= 128 ? 8 * Math.ceil(size / 8) : 2 ** Math.ceil(Math.log2(size));
+    size <= 4 ? 4 : size <= 128 ? 8 * Math.ceil(size / 8) : 2 ** Math.ceil(Math.log2(size));
   const sizes = layout === "tn" ? [rows, columns, rounded(depth)] : [rounded(rows), columns, depth];
   return `${layout} ${sizes.join(" x ")}`;
 }
@@ -121,7 +121,7 @@ function hasTiles({ subgroupSize }: Gpu): boolean {
 
 /** Rows that a register tile can have. */
 function heightsOf(layout: Layout, lanes: number): number[] {
-  if (layout !== "tn") return [8, 16, 24, 32, 40, 48, 64, 80];
+  if (layout !== "tn") return [4, 8, 16, 24, 32, 40, 48, 64, 80];
   const height = Math.min(32, 4 * lanes); // that lanes of four rows make up
   return 4 * lanes <= 32 ? [height, 2 * height] : [height];
 }
@@ -132,7 +132,7 @@ function tileHeight(layout: Layout, rows: number, lanes: number): number {
     const [height, tall] = heightsOf(layout, lanes) as [number, number?];
     return tall !== undefined && (rows - 1) % tall >= height ? tall : height;
   }
-  if (rows <= 16) return rows <= 8 ? 8 : 16;
+  if (rows <= 16) return [4, 8, 16].find((height) => rows <= height)!;
   if (rows > 128) return 32; // the last tile's empty rows hardly count
   const heights = Object.keys(ROW_COST).map(Number);
   const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);

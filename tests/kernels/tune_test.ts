@@ -83,7 +83,8 @@ Deno.test("matmul() computes as the tuning says, and as usual where that is impo
 
 Deno.test("a kind has what grows with the batch rounded up, and is read back from its text", () => {
   const kinds: [Parameters<typeof kindOf>, string][] = [
-    [["nt", { rows: 1, columns: 768, depth: 3072 }], "nt 8 x 768 x 3072"],
+    [["nt", { rows: 1, columns: 768, depth: 3072 }], "nt 4 x 768 x 3072"],
+    [["nt", { rows: 5, columns: 768, depth: 3072 }], "nt 8 x 768 x 3072"],
     [["nn", { rows: 80, columns: 768, depth: 3072 }], "nn 80 x 768 x 3072"],
     [["nt", { rows: 129, columns: 4, depth: 8 }], "nt 256 x 4 x 8"],
     [["tn", { rows: 3072, columns: 768, depth: 77 }], "tn 3072 x 768 x 80"],
@@ -156,7 +157,7 @@ Deno.test("what is usual on an adapter is possible there", async () => {
     for (const software of [false, true]) {
       using gpu = await Gpu.open({ webgpu: dryWebGpu(limits, { software, subgroupSize }) });
       for (const layout of ["nn", "nt", "tn"] as const) {
-        for (const size of [8, 16, 72, 80, 128, 512, 4096]) {
+        for (const size of [4, 8, 16, 72, 80, 128, 512, 4096]) {
           const sizes = { rows: size, columns: 768, depth: size, scale: 1, ...packed };
           const names = possibleChoices(gpu, layout, sizes).map(describeChoice);
           const usual = describeChoice(usualChoice(gpu, layout, sizes));
