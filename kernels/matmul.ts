@@ -33,8 +33,6 @@ const blocks = kernel({
   params: PARAMS,
 });
 
-export type { MatmulChoice };
-
 export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...fewColumns.KERNELS];
 
 /** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */

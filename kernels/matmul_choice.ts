@@ -70,7 +70,9 @@ export function possibleChoices(
       : rows > 128
       ? [32, 48, 64]
       : heights.filter((height) => height >= rows / 4 && height < rows + 8);
-    ways.push(...sensible.map((height) => ({ family: "registers" as const, height })));
+    // Taller ones take more registers than a lane of a GPU has, and long to compile.
+    const heldByLanes = sensible.filter((height) => gpu.software || height <= 32);
+    ways.push(...heldByLanes.map((height) => ({ family: "registers" as const, height })));
   }
   if (gpu.software && ways.length > 0) return ways; // barriers cost a CPU far more
   const sides = gpu.software ? [16, 8, 4] : [16, 8];

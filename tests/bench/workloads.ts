@@ -84,7 +84,11 @@ async function bench(name: string, workload: Workload, steps: number) {
   say(`\nkernels of one more step, timed by ${source}`);
   for (const line of kernelTable(kernels, { rows: 20 })) say(line);
   const productGflops = Number(flopsOf(product));
-  return { name, workload, adapter, step, productGflops, generation, timedBy: source, kernels };
+  const { choices } = gpu.tuning;
+  return {
+    ...{ name, workload, adapter, step, productGflops, generation },
+    ...{ timedBy: source, kernels, choices },
+  };
 }
 
 function flopsOf(seconds: number): string {
