@@ -73,15 +73,14 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
     };
     for (const way of ways.keys()) await time(way, 1); // compiles
     const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
-    const best = { way: usual, ms: Infinity };
     const times = new Map<string, number>();
     for (let round = 0; round < ROUNDS; round++) {
       for (const way of ways.keys()) {
         times.set(way, Math.min(times.get(way) ?? Infinity, await time(way, repeats)));
       }
     }
-    for (const [way, ms] of times) if (ms < best.ms) Object.assign(best, { way, ms });
-    return best.ms < CLEAR_GAIN * times.get(usual)! ? best.way : usual;
+    const [way, ms] = [...times].reduce((best, one) => one[1] < best[1] ? one : best);
+    return ms < CLEAR_GAIN * times.get(usual)! ? way : usual;
   } catch (error) {
     if (error instanceof GpuMemoryError || error instanceof ShapeError) return undefined;
     throw error;
