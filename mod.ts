@@ -57,7 +57,7 @@ export {
   type TimedDispatch,
   Tuning,
 } from "./kernels/runtime/mod.ts";
-export { tune } from "./kernels/tune.ts";
+export { tune, type TuneOptions } from "./kernels/tune.ts";
 export type { GeluKind } from "./kernels/gelu.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 

@@ -5,8 +5,11 @@ import type { Gpu } from "./runtime/mod.ts";
 /** The operations that can be computed in both ways. */
 export type AttentionOperation = "forward" | "backward" | "decode";
 
+/** The ways to compute them; the usual one of a CPU first. */
+export const WAYS = ["subgroup", "workgroup"] as const;
+
 /** A way to compute them. */
-export type AttentionWay = "subgroup" | "workgroup";
+export type AttentionWay = typeof WAYS[number];
 
 /** What a kind of attention is told apart by. */
 export interface AttentionSizes {
@@ -33,8 +36,8 @@ export function attentionWay(
   const fits = operation !== "decode" || headSize <= 8 * gpu.subgroupSize;
   if (!gpu.software || gpu.subgroupSize === 0 || !fits) return "workgroup";
   if (groups * T * headSize < LEAST) return "subgroup";
-  const chosen = gpu.tuning.choice(attentionKind(operation, sizes));
-  return chosen === "workgroup" ? chosen : "subgroup";
+  const kind = attentionKind(operation, sizes);
+  return gpu.tuning.choice(kind, (way) => WAYS.find((known) => known === way)) ?? "subgroup";
 }
 
 /** The kind of attention, for which one choice holds, with powers of two: `attention forward 128 x 32 x 32`. */

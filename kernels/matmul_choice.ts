@@ -33,13 +33,17 @@ const LEAST_FLOPS = 1e7;
 /** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
   if (isSum && fewColumns.fits(layout, sizes)) return { family: "few columns" };
-  const usual = usualChoice(gpu, layout, sizes);
   const { rows, columns, depth } = sizes;
-  if (2 * rows * columns * depth < LEAST_FLOPS || !isOfVectors(layout, sizes)) return usual;
-  const chosen = gpu.tuning.choice(kindOf(layout, sizes));
-  if (chosen === undefined) return usual;
-  const ways = possibleChoices(gpu, layout, sizes);
-  return ways.find((way) => describeChoice(way) === chosen) ?? usual; // a file may hold anything
+  if (2 * rows * columns * depth < LEAST_FLOPS || !isOfVectors(layout, sizes)) {
+    return usualChoice(gpu, layout, sizes);
+  }
+  const kind = kindOf(layout, sizes);
+  return gpu.tuning.choice(
+    kind,
+    (chosen) =>
+      possibleChoices(gpu, layout, parseKind(kind)!).find((way) => describeChoice(way) === chosen),
+  ) ??
+    usualChoice(gpu, layout, sizes);
 }
 
 /** What suits adapter and sizes, as far as is known without measuring on the adapter. */

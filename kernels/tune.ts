@@ -1,4 +1,4 @@
-import { type AttentionWay, parseAttentionKind } from "./attention_choice.ts";
+import { type AttentionWay, parseAttentionKind, WAYS } from "./attention_choice.ts";
 import { attentionBackward, attentionForward } from "./attention.ts";
 import { attentionDecode } from "./attention_decode.ts";
 import { matmul } from "./matmul.ts";
@@ -31,22 +31,27 @@ interface Take {
   whole(numbers: number[], shape: number[]): Tensor<"u32">;
 }
 
+/** What {@linkcode tune} measures. */
+export interface TuneOptions {
+  /** The kinds of work (default: what was asked of the GPU and has no choice yet). */
+  kinds?: readonly string[];
+  /** Hears of each kind that is decided, and of how many there are. */
+  measured?: (done: number, of: number) => void;
+}
+
 /**
- * Measures the ways to do what was asked of the GPU and has no choice yet, and chooses the fastest of each kind in
- * `gpu.tuning`. Takes memory for one piece of work at a time, and leaves none taken.
- *
- * @param measured Hears of each kind that is decided, and of how many there are.
+ * Measures the ways to do kinds of work, and chooses the fastest of each in `gpu.tuning`. Takes memory for one piece of
+ * work at a time, and leaves none taken.
  */
 export async function tune(
   gpu: Gpu,
-  measured: (done: number, of: number) => void = () => {},
+  { kinds = gpu.tuning.undecided, measured }: TuneOptions = {},
 ): Promise<void> {
-  const kinds = gpu.tuning.undecided;
   const peakBytes = gpu.peakBytes;
   for (const [index, kind] of kinds.entries()) {
     const choice = await fastest(gpu, kind);
     if (choice) gpu.tuning.choose(kind, choice);
-    measured(index + 1, kinds.length);
+    measured?.(index + 1, kinds.length);
   }
   gpu.peakBytes = peakBytes; // of the work that was asked for, not of this
 }
@@ -141,7 +146,7 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
         attentionDecode(pass, { ...token, cache, keys, position }, { heads: 1, way });
     },
   }[operation]();
-  return new Map((["subgroup", "workgroup"] as const).map((way) => [way, (pass) => {
+  return new Map(WAYS.map((way) => [way, (pass) => {
     record(pass, way);
     product(pass);
   }]));

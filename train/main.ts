@@ -138,9 +138,9 @@ async function main(): Promise<void> {
 
   const measured = await TuningFile.of(gpu, Deno.env);
   gpu.tuning.load({ ...await measured.read(), ...gpu.tuning.choices });
-  await warmUp(gpu, inputs, screen);
+  const isNew = await warmUp(gpu, inputs, screen);
   choices = gpu.tuning.choices;
-  await measured.write(choices);
+  if (isNew) await measured.write(choices);
   await folder.writeEnvironment(trainer);
 
   await using services = new AsyncDisposableStack();

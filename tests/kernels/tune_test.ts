@@ -38,7 +38,7 @@ Deno.test("tune() chooses a possible way for each kind that was asked for, and l
     assertEquals(gpu.tuning.undecided, [kind]);
     const { liveBytes, peakBytes } = gpu;
     const heard: number[][] = [];
-    await tune(gpu, (done, of) => heard.push([done, of]));
+    await tune(gpu, { measured: (done, of) => heard.push([done, of]) });
     assertEquals(heard, [[1, 1]]);
     assertEquals([gpu.liveBytes, gpu.peakBytes], [liveBytes, peakBytes]);
     assertEquals(gpu.tuning.undecided, []);
