@@ -9,10 +9,9 @@ override MAX_NORM: f32 = 0.0; // 0 for no clipping
 @group(0) @binding(1) var<storage, read> grads: array<vec4f>;             // (count)
 @group(0) @binding(2) var<storage, read_write> squares: array<f32>;       // (workgroups)
 
-fn square(i: u32, end: u32) -> vec4f {
-  let gradient = select(vec4f(), grads[i], i < end);
-  return gradient * gradient;
-}
+const PLACES: u32 = 8;
+
+fn square(gradient: vec4f) -> vec4f { return gradient * gradient; }
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn sum_squares(
@@ -20,13 +19,17 @@ fn sum_squares(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  // A workgroup's share is one piece, as memory likes to be read.
+  // A workgroup's share is one piece, as memory likes to be read, but read at several places at once: a processor waits
+  // for one of them no longer than for all.
   let share = (params.count + groups.x - 1) / groups.x;
-  let end = min(params.count, (group.x + 1) * share);
+  let first = min(params.count, group.x * share);
+  let end = min(params.count, first + share);
+  let apart = (end - first) / PLACES;
   var sum = vec4f(0.0);
-  for (var i = group.x * share + lane; i < end; i += 4 * WORKGROUP_SIZE) {
-    for (var part = 0u; part < 4; part++) { sum += square(i + part * WORKGROUP_SIZE, end); }
+  for (var i = first + lane; i < first + apart; i += WORKGROUP_SIZE) {
+    for (var place = 0u; place < PLACES; place++) { sum += square(grads[i + place * apart]); }
   }
+  for (var i = first + PLACES * apart + lane; i < end; i += WORKGROUP_SIZE) { sum += square(grads[i]); }
   let total = workgroup_sum(lane, (sum.x + sum.y) + (sum.z + sum.w));
   if (lane == 0) { squares[group.x] = total; }
 }

@@ -118,14 +118,17 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
     kernel: tiles.MatmulKernel,
     more: Readonly<Record<string, number>>,
     tile: { rows: number; columns: number },
-  ) =>
-    pass.dispatch(kernel, {
+    isRowsFirst = false,
+  ) => {
+    const [down, across] = [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)];
+    return pass.dispatch(kernel, {
       tensors: bound,
       params,
       constants: { ...constants, ...more },
-      workgroups: [Math.ceil(columns / tile.columns), Math.ceil(rows / tile.rows)],
+      workgroups: isRowsFirst ? [down, across] : [across, down],
       flops,
     });
+  };
   const choice = options.choice ?? choose(gpu, layout, params, isSum);
   switch (choice.family) {
     case "few columns":
@@ -141,9 +144,8 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
         flops,
       });
     case "registers": {
-      const { height } = choice;
-      const tile = { rows: height, columns: 4 * lanes };
-      return dispatch(tiles.tileKernel(layout, height, lanes), {}, tile);
+      const tile = { rows: choice.height, columns: 4 * lanes };
+      return dispatch(tiles.tileKernel(layout, lanes, choice), {}, tile, layout !== "tn");
     }
     case "blocks":
       return dispatch(blocks, transposed, { rows: BLOCK, columns: BLOCK });

@@ -1,16 +1,16 @@
 /** How a matrix product is computed: which families there are, which suit an adapter, and what is usual. */
 
 import * as fewColumns from "./matmul_few_columns.ts";
-import type { Layout, PARAMS } from "./matmul_tiles.ts";
+import { describeTile, type Layout, type PARAMS, stepOf, type Tile } from "./matmul_tiles.ts";
 import type { Gpu } from "./runtime/mod.ts";
 
 /**
- * A way to compute a product: in `registers` of one subgroup, as tiles of so many rows, which suits CPUs; in
+ * A way to compute a product: in `registers` of one subgroup, as tiles, which suits CPUs; in
  * `squares` of workgroup memory with so many invocations along a side, or in larger `blocks` of it, which suits
  * GPUs; or in a way of its own where there are few columns. All but that one add the products in the same order.
  */
 export type MatmulChoice =
-  | { family: "registers"; height: number }
+  | { family: "registers" } & Tile
   | { family: "squares"; side: number }
   | { family: "blocks" }
   | { family: "few columns" };
@@ -24,11 +24,14 @@ export type MatmulSizes = Readonly<Record<keyof typeof PARAMS, number>>;
 /** Rows and columns of a block. */
 export const BLOCK = 128;
 
+/** Elements of a page of memory, beyond which a processor's own prefetching does not look. */
+const PAGE = 1024;
+
 /** Blocks that keep a large GPU busy; with fewer of them, more and smaller squares are faster. */
 const ENOUGH_BLOCKS = 128;
 
 /** Products with fewer operations take little time however they are computed, and are not measured. */
-const LEAST_FLOPS = 1e7;
+const LEAST_FLOPS = 1e6;
 
 /** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
@@ -48,10 +51,11 @@ export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: bool
 
 /** What suits adapter and sizes, as far as is known without measuring on the adapter. */
 export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): MatmulChoice {
-  const { rows, columns } = sizes;
+  const { rows, columns, bStride } = sizes;
   if (isOfVectors(layout, sizes)) {
     if (gpu.software && hasTiles(gpu)) {
-      return { family: "registers", height: tileHeight(layout, rows, gpu.subgroupSize) };
+      const height = tileHeight(layout, rows, gpu.subgroupSize);
+      return { family: "registers", height, ahead: layout === "nn" && bStride > PAGE };
     }
     const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
     if (!gpu.software && blockCount >= ENOUGH_BLOCKS) return { family: "blocks" };
@@ -63,21 +67,12 @@ export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): Matmu
 export function possibleChoices(
   gpu: Gpu,
   layout: Layout,
-  { rows, columns }: Pick<MatmulSizes, "rows" | "columns">,
+  sizes: Pick<MatmulSizes, "rows" | "columns" | "depth">,
 ): MatmulChoice[] {
-  const ways: MatmulChoice[] = [];
-  if (hasTiles(gpu)) {
-    const heights = heightsOf(layout, gpu.subgroupSize);
-    // Between tiles that are mostly empty and those that read B too often; many rows are alike.
-    const sensible = layout === "tn" || rows <= 8
-      ? heights.slice(0, rows > heights[0]! ? 2 : 1)
-      : rows > 128
-      ? [32, 48, 64]
-      : heights.filter((height) => height >= rows / 4 && height < rows + 8);
-    // Taller ones take more registers than a lane of a GPU has, and long to compile.
-    const heldByLanes = sensible.filter((height) => gpu.software || height <= 32);
-    ways.push(...heldByLanes.map((height) => ({ family: "registers" as const, height })));
-  }
+  const { rows, columns } = sizes;
+  const ways: MatmulChoice[] = hasTiles(gpu)
+    ? possibleTiles(gpu, layout, sizes).map((tile) => ({ family: "registers", ...tile }))
+    : [];
   if (gpu.software && ways.length > 0) return ways; // barriers cost a CPU far more
   const sides = gpu.software ? [16, 8, 4] : [16, 8];
   ways.push(...sides.map((side) => ({ family: "squares" as const, side })));
@@ -85,10 +80,16 @@ export function possibleChoices(
   return ways;
 }
 
-/** A choice as text: `registers 40`, `squares 16`, `blocks`. */
+/** A choice as text: `registers 40`, `registers 16 unrolled`, `squares 16`, `blocks`. */
 export function describeChoice(choice: MatmulChoice): string {
-  const { family, height, side } = { height: undefined, side: undefined, ...choice };
-  return [family, height ?? side].filter((part) => part !== undefined).join(" ");
+  switch (choice.family) {
+    case "registers":
+      return `registers ${describeTile(choice)}`;
+    case "squares":
+      return `squares ${choice.side}`;
+    default:
+      return choice.family;
+  }
 }
 
 /**
@@ -125,17 +126,44 @@ function hasTiles({ subgroupSize }: Gpu): boolean {
   return subgroupSize >= 4 && subgroupSize <= 32;
 }
 
-/** Rows that a register tile can have. */
-function heightsOf(layout: Layout, lanes: number): number[] {
-  if (layout !== "tn") return [4, 8, 16, 24, 32, 40, 48, 64, 80];
-  const height = Math.min(32, 4 * lanes); // that lanes of four rows make up
+/** Every register tile that is sensible for a product. */
+function possibleTiles(
+  { software, subgroupSize }: Gpu,
+  layout: Layout,
+  { rows, depth }: Pick<MatmulSizes, "rows" | "depth">,
+): Tile[] {
+  const heights = layout === "tn" ? heightsOfColumns(subgroupSize) : heightsOfRows(rows);
+  // Taller ones take more registers than a lane of a GPU has; and it has no use for the rest.
+  if (!software) return heights.filter((height) => height <= 32).map((height) => ({ height }));
+  const tiles = heights.flatMap((height) => [{ height }, { height, unrolled: true }])
+    .filter(({ height, unrolled }: Tile) => !unrolled || height <= MOST_UNROLLED)
+    .filter((tile) => layout === "tn" || depth % stepOf(layout, tile) === 0);
+  return layout === "nn"
+    ? [false, true].flatMap((ahead) => tiles.map((tile) => ({ ...tile, ahead })))
+    : tiles;
+}
+
+/** Rows of the tallest tile that is unrolled: the text of taller ones leaves the cache of decoded instructions. */
+const MOST_UNROLLED = 40;
+
+/** Heights of tiles that share a number of rows evenly: one tile, two, three or four; many rows are alike. */
+function heightsOfRows(rows: number): number[] {
+  if (rows > 128) return [32, 48, 64];
+  if (rows <= 8) return [4, 8].slice(0, Math.ceil(rows / 4));
+  const heights = [1, 2, 3, 4].map((count) => 8 * Math.ceil(rows / count / 8));
+  return [...new Set(heights)].filter((height) => height <= 80);
+}
+
+/** Heights of tiles in layout `tn`: what lanes of four rows make up, or twice that. */
+function heightsOfColumns(lanes: number): number[] {
+  const height = Math.min(32, 4 * lanes);
   return 4 * lanes <= 32 ? [height, 2 * height] : [height];
 }
 
 /** Rows of a tile: as many as pay, by measurement, but not many more than there are. */
 function tileHeight(layout: Layout, rows: number, lanes: number): number {
   if (layout === "tn") {
-    const [height, tall] = heightsOf(layout, lanes) as [number, number?];
+    const [height, tall] = heightsOfColumns(lanes) as [number, number?];
     return tall !== undefined && (rows - 1) % tall >= height ? tall : height;
   }
   if (rows <= 16) return [4, 8, 16].find((height) => rows <= height)!;

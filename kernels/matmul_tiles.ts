@@ -3,9 +3,10 @@
  *
  * This is the only generated WGSL of the project. Such an adapter spends its time on loads in loops and on
  * barriers (a coroutine switch of every subgroup), so a workgroup is one subgroup without barriers, each of its
- * lanes holds up to 32 rows of four columns in registers, and rows of A travel from lane to lane by broadcasts.
- * Registers cannot be indexed, hence the text is unrolled by a program rather than by hand. It is five to nine
- * times as fast there as the hand-written tiles in workgroup memory; tests/bench/matmul_bench.ts measures both.
+ * lanes holds up to 80 rows of four columns in registers, and rows of A travel from lane to lane by broadcasts.
+ * What a tile needs of memory that is pages apart is touched beforehand, all at once. Registers cannot be indexed,
+ * hence the text is unrolled by a program rather than by hand. It is five to nine times as fast there as the
+ * hand-written tiles in workgroup memory; tests/bench/matmul_bench.ts measures both.
  */
 import geluFunctions from "./gelu_functions.wgsl" with { type: "text" };
 import vectors from "./matmul_vectors.wgsl" with { type: "text" };
@@ -43,42 +44,72 @@ export const PARAMS = {
 
 export type MatmulKernel = Kernel<typeof BINDINGS, typeof PARAMS>;
 
+/** Vectors of four in a line of a CPU's caches. */
+const LINE = 4;
+
+/** How many k of B are touched at once, and so far ahead. */
+const AHEAD = 32;
+
+/** What a register tile is like. */
+export interface Tile {
+  /** Its rows. */
+  height: number;
+  /** In layout `nn`: whether to touch B some rows ahead of its use (default false). */
+  ahead?: boolean | undefined;
+  /** Whether a round of the loop takes twice as many k (default false), of which depth must then be a multiple. */
+  unrolled?: boolean | undefined;
+}
+
 /**
- * How many k a round of the loop takes where both operands have one k after another: nothing asks for four there, and
- * text that stays in the CPU's cache of decoded instructions is faster by a tenth.
+ * How many k a round of the loop takes. In layout `tn`, where both operands have one k after another, nothing asks for
+ * four, and text that stays in the CPU's cache of decoded instructions is faster by a tenth.
  */
-const RAGGED_STEP = 2;
+const STEP: Readonly<Record<Layout, number>> = { nn: 4, nt: 4, tn: 2 };
+
+/** How many k a round of the loop takes in a tile. */
+export function stepOf(layout: Layout, { unrolled }: Tile): number {
+  return (unrolled ? 2 : 1) * STEP[layout];
+}
+
+/** A tile as text: `40`, `40 ahead`, `16 unrolled`; with its columns, `40x32`. */
+export function describeTile({ height, ahead, unrolled }: Tile, columns?: number): string {
+  const size = columns === undefined ? `${height}` : `${height}x${columns}`;
+  return `${size}${ahead ? " ahead" : ""}${unrolled ? " unrolled" : ""}`;
+}
 
 const kernels = new Map<string, MatmulKernel>();
 
 /**
- * The kernel of one layout whose workgroups compute `height` rows of `4 * lanes` columns.
+ * The kernel of one layout whose workgroups compute tiles of `4 * lanes` columns.
  *
  * Columns, strides and offsets must be multiples of 4, and so must depth, or for `tn` rows instead. A row of the product is the same bits
- * whatever the height: every element is summed over depth in order.
+ * whatever the tile: every element is summed over depth in order.
+ *
+ * Workgroups are counted along columns first in layout `tn`, whose product is what takes memory, along rows in the
+ * others, which so read a strip of B once.
  *
  * @param lanes The adapter's subgroup size, which is the workgroup's.
  */
-export function tileKernel(layout: Layout, height: number, lanes: number): MatmulKernel {
-  const key = `${layout} ${height}x${4 * lanes}`;
-  let tile = kernels.get(key);
-  if (!tile) {
-    tile = kernel({
+export function tileKernel(layout: Layout, lanes: number, tile: Tile): MatmulKernel {
+  const key = `${layout} ${describeTile(tile, 4 * lanes)}`;
+  let made = kernels.get(key);
+  if (!made) {
+    made = kernel({
       label: `matmul ${key}`,
-      code: tileCode(layout, height, lanes) + vectors + geluFunctions,
+      code: tileCode(layout, lanes, tile) + vectors + geluFunctions,
       entry: "matmul_tile",
       bindings: BINDINGS,
       params: PARAMS,
       subgroups: true,
     });
-    kernels.set(key, tile);
+    kernels.set(key, made);
   }
-  return tile;
+  return made;
 }
 
 /** For the architecture test: every layout, on adapters with eight lanes. */
 export const KERNELS: readonly Kernel[] = (["nn", "nt", "tn"] as const)
-  .map((layout) => tileKernel(layout, 32, 8));
+  .map((layout) => tileKernel(layout, 8, { height: 32, ahead: layout === "nn" }));
 
 /** How an operand reaches the registers: text before the loop over depth, and in its body. */
 interface Operand {
@@ -97,8 +128,8 @@ function each(count: number, line: (index: number) => string): string {
   return Array.from({ length: count }, (_, index) => line(index)).join("\n");
 }
 
-/** A as it lies: lane `l` loads four k of row `l`; with more rows than lanes, of rows `l + lanes` and so on. */
-function plainA(height: number, lanes: number): OperandA {
+/** A as it lies: lane `l` loads k of row `l`, four at a time; with more rows than lanes, of rows `l + lanes` and so on. */
+function plainA(step: number, height: number, lanes: number): OperandA {
   const count = Math.ceil(height / lanes);
   return {
     setup: each(
@@ -108,14 +139,17 @@ function plainA(height: number, lanes: number): OperandA {
           r * lanes
         } + lane, params.rows - 1) * a_step + a_start;`,
     ),
-    load: each(count, (r) => `    let a_${r} = a[a_at_${r}];`),
-    advance: each(count, (r) => `    a_at_${r} += 1;`),
-    element: (i, q) => `a_${Math.floor(i / lanes)}[${q}], ${i % lanes}u`,
+    load: each(
+      step / 4,
+      (g) => each(count, (r) => `    let a_${r}_${g} = a[a_at_${r} + ${g}];`),
+    ),
+    advance: each(count, (r) => `    a_at_${r} += ${step / 4};`),
+    element: (i, q) => `a_${Math.floor(i / lanes)}_${Math.floor(q / 4)}[${q % 4}], ${i % lanes}u`,
   };
 }
 
 /** A transposed: lane `l` loads four rows, or twice four, at each k; `raggedB` has the zeros for those beyond depth. */
-function transposedA(height: number, lanes: number): OperandA {
+function transposedA(step: number, height: number, lanes: number): OperandA {
   const count = Math.ceil(height / (4 * lanes));
   return {
     setup: each(
@@ -126,7 +160,7 @@ function transposedA(height: number, lanes: number): OperandA {
         } + lane, params.rows / 4 - 1) + a_start;`,
     ),
     load: each(
-      RAGGED_STEP,
+      step,
       (q) =>
         each(
           count,
@@ -139,20 +173,21 @@ function transposedA(height: number, lanes: number): OperandA {
   };
 }
 
-/** B as it lies: four columns at each of four k. */
-function plainB(): Operand {
+/** B as it lies: four columns at each k. */
+function plainB(step: number, lanes: number, ahead: boolean): Operand {
   return {
     setup: "  var b_at = near_column + b_start;",
-    load: each(4, (q) => `    let b_${q} = b[b_at + ${q} * b_step];`),
-    advance: "    b_at += 4 * b_step;",
+    load: (ahead ? touchB(lanes) : "") +
+      each(step, (q) => `    let b_${q} = b[b_at + ${q} * b_step];`),
+    advance: `    b_at += ${step} * b_step;`,
   };
 }
 
-/** B as it lies where depth is any number, a few k of it at a time: zero beyond it. */
-function raggedB(): Operand {
+/** B as it lies where depth is any number: zero beyond it. */
+function raggedB(step: number): Operand {
   return {
     setup: "",
-    load: each(RAGGED_STEP, (q) => {
+    load: each(step, (q) => {
       const at = `b_start + near_column + min(k + ${q}, params.depth - 1) * b_step`;
       return `    let b_${q} = select(vec4f(), b[${at}], k + ${q} < params.depth);`;
     }),
@@ -160,24 +195,71 @@ function raggedB(): Operand {
   };
 }
 
-/** B transposed: four k of each of four columns, turned; a turn costs nothing where lanes are vectors. */
-function transposedB(): Operand {
+/** B transposed: four k at a time of each of four columns, turned; a turn costs nothing where lanes are vectors. */
+function transposedB(step: number): Operand {
+  const turned = (g: number, q: number) =>
+    `vec4f(${[0, 1, 2, 3].map((j) => `t_${j}_${g}[${q}]`).join(", ")})`;
   return {
     setup: each(4, (j) => `  var b_at_${j} = (4 * near_column + ${j}) * b_step + b_start;`),
-    load: [
-      each(4, (j) => `    let t_${j} = b[b_at_${j}];`),
-      each(4, (q) => `    let b_${q} = vec4f(t_0[${q}], t_1[${q}], t_2[${q}], t_3[${q}]);`),
-    ].join("\n"),
-    advance: each(4, (j) => `    b_at_${j} += 1;`),
+    load: each(
+      step / 4,
+      (g) =>
+        each(4, (j) => `    let t_${j}_${g} = b[b_at_${j} + ${g}];`) + "\n" +
+        each(4, (q) => `    let b_${4 * g + q} = ${turned(g, q)};`),
+    ),
+    advance: each(4, (j) => `    b_at_${j} += ${step / 4};`),
   };
 }
 
-function tileCode(layout: Layout, height: number, lanes: number): string {
-  const step = layout === "tn" ? RAGGED_STEP : 4;
-  const a = layout === "tn" ? transposedA(height, lanes) : plainA(height, lanes);
-  const b = { nn: plainB, nt: transposedB, tn: raggedB }[layout]();
+/**
+ * Loads a number of every line of the cache that a tile needs of some rows of a matrix, four rows at a time, so that all
+ * are on their way together. The rows may be pages apart, of which a processor's own prefetching makes nothing: where
+ * a line is loaded only when it is needed, the tile waits for each in turn.
+ *
+ * @param at Text of the place of the vector at `near_line` in row `row`, which it is given.
+ */
+function touch(
+  matrix: string,
+  rows: number,
+  lanes: number,
+  at: (row: string) => string,
+): string {
+  const row = (i: number) => `${i * LINE} + lane / ${lanes / LINE}`;
+  return each(
+    rows / LINE,
+    (i) => `      touched |= bitcast<u32>(${matrix}[${at(row(i))}].x);`,
+  );
+}
+
+/** Touches the rows of B that are {@linkcode AHEAD}. */
+function touchB(lanes: number): string {
+  const at = (row: string) =>
+    `b_start + near_line + min(k + ${AHEAD} + ${row}, params.depth - 1) * b_step`;
+  return `    if (k % ${AHEAD} == 0) {\n${touch("b", AHEAD, lanes, at)}\n    }\n`;
+}
+
+/** Touches what the tile will overwrite, which waits for its old content all the same. */
+function touchOut(height: number, lanes: number): string {
+  const at = (row: string) =>
+    `(params.out_offset + min(first_row + ${row}, params.rows - 1) * params.out_stride) / 4 + near_line`;
+  return touch("out", height, lanes, at);
+}
+
+function tileCode(layout: Layout, lanes: number, tile: Tile): string {
+  const { height, ahead = false } = tile;
+  const step = stepOf(layout, tile);
+  const a = layout === "tn" ? transposedA(step, height, lanes) : plainA(step, height, lanes);
+  const b = layout === "nn"
+    ? plainB(step, lanes, ahead)
+    : layout === "nt"
+    ? transposedB(step)
+    : raggedB(step);
   // Measured: which comes first decides how well the driver's compiler uses the registers.
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
+  const [rowAxis, columnAxis] = layout === "tn" ? ["y", "x"] : ["x", "y"];
+  const four = Math.min(4, step); // k whose sums come row by row; with more, too many vectors of B are held
+  const sum = (i: number, q: number) =>
+    `    sum_${i} += subgroupBroadcast(${a.element(i, q)}) * b_${q};`;
   return `
 @compute @workgroup_size(${lanes})
 fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -186,9 +268,13 @@ fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_ind
   let b_step = params.b_stride / 4;
   let a_start = params.a_offset / 4;
   let b_start = params.b_offset / 4;
-  let first_row = tile.y * ${height};
-  let column = tile.x * ${lanes} + lane;
+  let first_row = tile.${rowAxis} * ${height};
+  let first_column = tile.${columnAxis} * ${lanes};
+  let column = first_column + lane;
   let near_column = min(column, params.columns / 4 - 1);
+  let near_line = min(first_column + ${LINE} * (lane % ${lanes / LINE}), params.columns / 4 - 1);
+  var touched = 0u;
+${layout === "tn" ? touchOut(height, lanes) : ""}
 ${a.setup}
 ${b.setup}
   var start = vec4f();
@@ -197,15 +283,12 @@ ${each(height, (i) => `  var sum_${i} = start;`)}
   for (var k = 0u; k < params.depth; k += ${step}) {
     // All loads come before all sums, which the compiler of software Vulkan does not arrange by itself.
 ${loads.join("\n")}
-${
-    each(
-      height,
-      (i) => each(step, (q) => `    sum_${i} += subgroupBroadcast(${a.element(i, q)}) * b_${q};`),
-    )
-  }
+${each(step / four, (g) => each(height, (i) => each(four, (q) => sum(i, four * g + q))))}
 ${a.advance}
 ${b.advance}
   }
+  // Never so, which no compiler can know: what is not used would not be loaded.
+  if (params.rows == 0) { sum_0.x += bitcast<f32>(touched); }
   // The sums move up four at a time: with this code once for every row, compiling takes seconds.
   for (var row = first_row; row < min(first_row + ${height}, params.rows); row += 4) {
 ${each(4, (i) => `    finish(row + ${i}, column, sum_${i});`)}

@@ -2,7 +2,13 @@ import { type AttentionWay, parseAttentionKind, WAYS } from "./attention_choice.
 import { attentionBackward, attentionForward } from "./attention.ts";
 import { attentionDecode } from "./attention_decode.ts";
 import { matmul } from "./matmul.ts";
-import { describeChoice, parseKind, possibleChoices, usualChoice } from "./matmul_choice.ts";
+import {
+  describeChoice,
+  type MatmulChoice,
+  parseKind,
+  possibleChoices,
+  usualChoice,
+} from "./matmul_choice.ts";
 import {
   type Dtype,
   type Gpu,
@@ -14,16 +20,30 @@ import {
 
 /** Milliseconds of a measurement, against which a submit is little. */
 const ROUND_MS = 4;
-const ROUNDS = 2;
+const ROUNDS = 3;
 
-/** Rows that are no less than any tile has, and a multiple of the usual ones. */
-const ENOUGH = 192;
+/** Bytes of matrices that are taken in turns, so that each has left a processor's own caches when it comes again. */
+const COLD_BYTES = 2 ** 25;
+
+/**
+ * Sizes beyond which nothing changes: rows are no less than any tile has, and a multiple of the usual ones; a strip of
+ * so deep a matrix is more than a core's own caches hold.
+ */
+const ENOUGH = { rows: 192, columns: 4096, depth: 16_384 };
+const ENOUGH_OF_GRADIENT = { rows: 4096, columns: 4096, depth: 192 };
 
 /** A way that was not the usual one is chosen if it takes at most so much of the usual one's time. */
-const CLEAR_GAIN = 0.97;
+const CLEAR_GAIN = 0.95;
 
-/** Ways to do the same work, by name; the usual one first. */
-type Ways = ReadonlyMap<string, (pass: Pass) => void>;
+/** Ways to do the same work. */
+interface Ways {
+  /** By name. */
+  all: ReadonlyMap<string, (pass: Pass) => void>;
+  /** Names of those that are compared first, the usual one at the head. */
+  first: readonly string[];
+  /** Names of those that are compared with the fastest of the first. */
+  then?: (fastest: string) => readonly string[];
+}
 
 /** Gives tensors that last until the work is measured: of zeros, and of whole numbers. */
 interface Take {
@@ -65,27 +85,9 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
   });
   try {
     const ways = productWays(gpu, kind, take) ?? attentionWays(kind, take);
-    const [usual, ...others] = ways?.keys() ?? [];
-    if (!ways || usual === undefined || others.length === 0) return usual;
-    const probe = take(4);
-    const time = async (way: string, repeats: number) => {
-      const pass = gpu.record("tuning");
-      for (let i = 0; i < repeats; i++) ways.get(way)!(pass);
-      const start = performance.now();
-      pass.submit();
-      await gpu.read(probe);
-      return (performance.now() - start) / repeats;
-    };
-    for (const way of ways.keys()) await time(way, 1); // compiles
-    const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
-    const times = new Map<string, number>();
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const way of ways.keys()) {
-        times.set(way, Math.min(times.get(way) ?? Infinity, await time(way, repeats)));
-      }
-    }
-    const [way, ms] = [...times].reduce((best, one) => one[1] < best[1] ? one : best);
-    return ms < CLEAR_GAIN * times.get(usual)! ? way : usual;
+    if (!ways) return undefined;
+    const best = await race(gpu, ways.all, ways.first);
+    return await race(gpu, ways.all, [best, ...ways.then?.(best) ?? []]);
   } catch (error) {
     if (error instanceof GpuMemoryError || error instanceof ShapeError) return undefined;
     throw error;
@@ -94,26 +96,82 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
   }
 }
 
+/** The name of the fastest of some ways; of the first one, unless another is clearly faster. */
+async function race(
+  gpu: Gpu,
+  ways: Ways["all"],
+  names: readonly string[],
+): Promise<string> {
+  const [usual, ...others] = names as [string, ...string[]];
+  if (others.length === 0) return usual;
+  using resources = new DisposableStack();
+  const probe = resources.adopt(gpu.empty([4]), (tensor) => gpu.free(tensor));
+  const time = async (way: string, repeats: number) => {
+    const pass = gpu.record("tuning");
+    for (let i = 0; i < repeats; i++) ways.get(way)!(pass);
+    const start = performance.now();
+    pass.submit();
+    await gpu.read(probe);
+    return (performance.now() - start) / repeats;
+  };
+  for (const way of names) await time(way, 1); // compiles
+  const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
+  const times = new Map<string, number>();
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const way of names) {
+      times.set(way, Math.min(times.get(way) ?? Infinity, await time(way, repeats)));
+    }
+  }
+  const [way, ms] = [...times].reduce((best, one) => one[1] < best[1] ? one : best);
+  return ms < CLEAR_GAIN * times.get(usual)! ? way : usual;
+}
+
 /** The ways to compute a kind of matrix product. */
 function productWays(gpu: Gpu, kind: string, take: Take): Ways | undefined {
   const product = parseKind(kind);
   if (!product) return undefined;
-  const { layout, columns } = product;
-  // A CPU computes tile after tile: so many rows, or such a depth, tell as much about more of them.
-  const most = gpu.software ? ENOUGH : Infinity;
-  const rows = layout === "tn" ? product.rows : Math.min(product.rows, most);
-  const depth = layout === "tn" ? Math.min(product.depth, most) : product.depth;
+  const { layout } = product;
+  // A CPU computes tile after tile: so many of them tell as much as more would.
+  const enough = layout === "tn" ? ENOUGH_OF_GRADIENT : ENOUGH;
+  const [rows, columns, depth] = (["rows", "columns", "depth"] as const)
+    .map((of) => gpu.software ? Math.min(product[of], enough[of]) : product[of]) as [
+      number,
+      number,
+      number,
+    ];
   const a = layout === "tn" ? take(depth, rows) : take(rows, depth);
-  const b = layout === "nt" ? take(columns, depth) : take(depth, columns);
-  const out = take(rows, columns);
-  const choices = possibleChoices(gpu, layout, product);
-  const usual = usualChoice(gpu, layout, { ...product, ...PACKED });
-  return new Map(
-    [usual, ...choices].map((choice) => [
-      describeChoice(choice),
-      (pass) => matmul(pass, { a, b, out }, { layout, choice }),
-    ]),
-  );
+  // As in a model, the larger one is not in the caches: a weight, or in layout `tn` a gradient.
+  const several = (...shape: [number, number]) =>
+    Array.from({ length: Math.ceil(COLD_BYTES / (4 * shape[0] * shape[1])) }, () => take(...shape));
+  const bs = layout === "tn"
+    ? [take(depth, columns)]
+    : several(...(layout === "nt" ? [columns, depth] as const : [depth, columns] as const));
+  const outs = layout === "tn" ? several(rows, columns) : [take(rows, columns)];
+  const usual = usualChoice(gpu, layout, { ...product, ...PACKED, bStride: bs[0]!.rowStride });
+  const choices = [usual, ...possibleChoices(gpu, layout, product)];
+  let turn = 0;
+  const all = new Map(choices.map((choice) => [describeChoice(choice), (pass: Pass) => {
+    const [b, out] = [bs[turn % bs.length]!, outs[turn % outs.length]!];
+    turn++;
+    matmul(pass, { a, b, out }, { layout, choice });
+  }]));
+  const names = (
+    some: (choice: MatmulChoice) => boolean,
+  ) => [...new Set(choices.filter(some).map(describeChoice))];
+  // How tall a tile is counts most; the rest of it is decided for the height that is best.
+  const tileOf = (choice: MatmulChoice) => choice.family === "registers" ? choice : undefined;
+  return {
+    all,
+    first: names((choice) => {
+      const tile = tileOf(choice);
+      return !tile || !tile.unrolled && Boolean(tile.ahead) === Boolean(tileOf(usual)?.ahead);
+    }),
+    then: (fastest) => {
+      const height = tileOf(choices.find((choice) => describeChoice(choice) === fastest)!)?.height;
+      return names((choice) => tileOf(choice)?.height === height && height !== undefined)
+        .filter((name) => name !== fastest);
+    },
+  };
 }
 
 /** Of a product whose tensors are contiguous and begin where their memory does. */
@@ -146,8 +204,11 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
         attentionDecode(pass, { ...token, cache, keys, position }, { heads: 1, way });
     },
   }[operation]();
-  return new Map(WAYS.map((way) => [way, (pass) => {
-    record(pass, way);
-    product(pass);
-  }]));
+  const all = WAYS.map((way) =>
+    [way, (pass: Pass) => {
+      record(pass, way);
+      product(pass);
+    }] as const
+  );
+  return { all: new Map(all), first: WAYS };
 }

@@ -263,7 +263,7 @@ for (const layout of LAYOUTS) {
         const ways: MatmulChoice[] = [
           { family: "blocks" }, // not among the possible ones of software
           ...[16, 8, 4].map((side) => ({ family: "squares" as const, side })),
-          ...possibleChoices(gpu, layout, { rows, columns }),
+          ...possibleChoices(gpu, layout, { rows, columns, depth }),
         ];
         const [first, ...others] = await inTurn(ways, async (choice) => {
           const result = await run(gpu, tensors, { layout, choice, activation: "gelu_new" });

@@ -15,6 +15,7 @@ import {
   usualChoice,
 } from "../../kernels/matmul_choice.ts";
 import { dryWebGpu, Gpu } from "../../kernels/runtime/mod.ts";
+import { describeTile } from "../../kernels/matmul_tiles.ts";
 import { tune } from "../../kernels/tune.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -42,7 +43,7 @@ Deno.test("tune() chooses a possible way for each kind that was asked for, and l
     assertEquals(heard, [[1, 1]]);
     assertEquals([gpu.liveBytes, gpu.peakBytes], [liveBytes, peakBytes]);
     assertEquals(gpu.tuning.undecided, []);
-    const names = possibleChoices(gpu, "nn", { rows, columns }).map(describeChoice);
+    const names = possibleChoices(gpu, "nn", { rows, columns, depth }).map(describeChoice);
     assert(names.includes(gpu.tuning.choices[kind]!), `${gpu.tuning.choices[kind]} of ${names}`);
     assertEquals(await product(), before); // whatever was chosen
     gpu.free(a, b, out);
@@ -69,10 +70,10 @@ Deno.test("matmul() computes as the tuning says, and as usual where that is impo
       return kernels[0];
     };
     const usual = await label("no such way");
-    for (const choice of possibleChoices(gpu, "nn", { rows, columns })) {
+    for (const choice of possibleChoices(gpu, "nn", { rows, columns, depth })) {
       const name = await label(describeChoice(choice));
       if (choice.family === "registers") {
-        assertEquals(name, `matmul nn ${choice.height}x${4 * gpu.subgroupSize}`);
+        assertEquals(name, `matmul nn ${describeTile(choice, 4 * gpu.subgroupSize)}`);
       } else {
         assertEquals(name, choice.family === "blocks" ? "matmul blocks" : "matmul");
       }
