@@ -257,6 +257,8 @@ function tileCode(layout: Layout, lanes: number, tile: Tile): string {
   // Measured: which comes first decides how well the driver's compiler uses the registers.
   const loads = layout === "tn" ? [a.load, b.load] : [b.load, a.load];
   const [rowAxis, columnAxis] = layout === "tn" ? ["y", "x"] : ["x", "y"];
+  // Never so, which no compiler can know: what is not used would not be loaded.
+  const use = "  if (params.rows == 0) { sum_0.x += bitcast<f32>(touched); }";
   const four = Math.min(4, step); // k whose sums come row by row; with more, too many vectors of B are held
   const sum = (i: number, q: number) =>
     `    sum_${i} += subgroupBroadcast(${a.element(i, q)}) * b_${q};`;
@@ -287,8 +289,7 @@ ${each(step / four, (g) => each(height, (i) => each(four, (q) => sum(i, four * g
 ${a.advance}
 ${b.advance}
   }
-  // Never so, which no compiler can know: what is not used would not be loaded.
-  if (params.rows == 0) { sum_0.x += bitcast<f32>(touched); }
+${layout === "tn" || ahead ? use : ""}
   // The sums move up four at a time: with this code once for every row, compiling takes seconds.
   for (var row = first_row; row < min(first_row + ${height}, params.rows); row += 4) {
 ${each(4, (i) => `    finish(row + ${i}, column, sum_${i});`)}

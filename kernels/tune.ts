@@ -18,9 +18,12 @@ import {
   type Tensor,
 } from "./runtime/mod.ts";
 
-/** Milliseconds of a measurement, against which a submit is little. */
+/** Milliseconds of a measurement, against which a submit is little; and measurements of each way, of which the best counts. */
 const ROUND_MS = 4;
-const ROUNDS = 3;
+const ROUNDS = 6;
+
+/** From the third round on, a way is out of the race that took more than so many times the best one's time. */
+const OUT_OF_REACH = 1.2;
 
 /** Bytes of matrices that are taken in turns, so that each has left a processor's own caches when it comes again. */
 const COLD_BYTES = 2 ** 25;
@@ -118,8 +121,10 @@ async function race(
   const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
   const times = new Map<string, number>();
   for (let round = 0; round < ROUNDS; round++) {
+    const within = round < 2 ? Infinity : OUT_OF_REACH * Math.min(...times.values());
     for (const way of names) {
-      times.set(way, Math.min(times.get(way) ?? Infinity, await time(way, repeats)));
+      const before = times.get(way) ?? Infinity;
+      if (before <= within) times.set(way, Math.min(before, await time(way, repeats)));
     }
   }
   const [way, ms] = [...times].reduce((best, one) => one[1] < best[1] ? one : best);
