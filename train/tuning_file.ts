@@ -3,6 +3,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import type { Gpu } from "../kernels/runtime/mod.ts";
+import { TUNING_VERSION } from "../kernels/tune.ts";
 import { writeFileAtomic } from "../weights/atomic.ts";
 import { cacheHome, type Environment } from "../weights/hub_options.ts";
 
@@ -49,7 +50,10 @@ export class TuningFile {
   }
 }
 
-/** Adapter, lanes of its subgroups, Deno and drivers: WebGPU names no version of a driver, but its files have a date. */
+/**
+ * Adapter, lanes of its subgroups, Deno and drivers: WebGPU names no version of a driver, but its files have a date. And what
+ * there was to choose among.
+ */
 async function keyOf({ description, subgroupSize }: Gpu): Promise<string> {
   const dates: string[] = [];
   for (const folder of MANIFESTS) {
@@ -67,5 +71,6 @@ async function keyOf({ description, subgroupSize }: Gpu): Promise<string> {
     `subgroups of ${subgroupSize}`,
     `Deno ${Deno.version.deno}, ${system}`,
     ...(newest ? [`drivers of ${newest}`] : []),
+    `ways ${TUNING_VERSION}`,
   ].join("; ");
 }
