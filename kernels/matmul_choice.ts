@@ -31,13 +31,17 @@ const PAGE = 1024;
 const ENOUGH_BLOCKS = 128;
 
 /** Products with fewer operations take little time however they are computed, and are not measured. */
-const LEAST_FLOPS = 1e6;
+const LEAST_FLOPS = 1e7;
+
+/** Rows that are one kind with any fewer: the lowest tile has as many. */
+const FEW_ROWS = 4;
 
 /** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
   if (isSum && fewColumns.fits(layout, sizes)) return { family: "few columns" };
   const { rows, columns, depth } = sizes;
-  if (2 * rows * columns * depth < LEAST_FLOPS || !isOfVectors(layout, sizes)) {
+  const flops = 2 * Math.max(rows, FEW_ROWS) * columns * depth;
+  if (flops < LEAST_FLOPS || !isOfVectors(layout, sizes)) {
     return usualChoice(gpu, layout, sizes);
   }
   const kind = kindOf(layout, sizes);
@@ -101,7 +105,11 @@ export function kindOf(
   { rows, columns, depth }: Pick<MatmulSizes, "rows" | "columns" | "depth">,
 ): string {
   const rounded = (size: number) =>
-    size <= 4 ? 4 : size <= 128 ? 8 * Math.ceil(size / 8) : 2 ** Math.ceil(Math.log2(size));
+    size <= FEW_ROWS
+      ? FEW_ROWS
+      : size <= 128
+      ? 8 * Math.ceil(size / 8)
+      : 2 ** Math.ceil(Math.log2(size));
   const sizes = layout === "tn" ? [rows, columns, rounded(depth)] : [rounded(rows), columns, depth];
   return `${layout} ${sizes.join(" x ")}`;
 }

@@ -39,7 +39,7 @@ const ENOUGH = { rows: 192, columns: 4096, depth: 16_384 };
 const ENOUGH_OF_GRADIENT = { rows: 4096, columns: 4096, depth: 192 };
 
 /** A way that was not the usual one is chosen if it takes at most so much of the usual one's time. */
-const CLEAR_GAIN = 0.95;
+const CLEAR_GAIN = 0.93;
 
 /** Ways to do the same work. */
 interface Ways {
