@@ -237,7 +237,7 @@ for (const layout of LAYOUTS) {
       for (
         const sizes of [
           [4, 4, 4],
-          [60, 128, 48],
+          [100, 128, 48],
           [132, 268, 52], // the last blocks are almost empty
         ] as const
       ) {
