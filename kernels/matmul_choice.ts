@@ -45,12 +45,9 @@ export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: bool
     return usualChoice(gpu, layout, sizes);
   }
   const kind = kindOf(layout, sizes);
-  return gpu.tuning.choice(
-    kind,
-    (chosen) =>
-      possibleChoices(gpu, layout, parseKind(kind)!).find((way) => describeChoice(way) === chosen),
-  ) ??
-    usualChoice(gpu, layout, sizes);
+  const understand = (chosen: string) =>
+    possibleChoices(gpu, layout, parseKind(kind)!).find((way) => describeChoice(way) === chosen);
+  return gpu.tuning.choice(kind, understand) ?? usualChoice(gpu, layout, sizes);
 }
 
 /** What suits adapter and sizes, as far as is known without measuring on the adapter. */
@@ -157,7 +154,7 @@ const MOST_UNROLLED = 40;
 /** Heights of tiles that share a number of rows evenly: one tile, two, three or four; many rows are alike. */
 function heightsOfRows(rows: number): number[] {
   if (rows > 128) return [32, 48, 64];
-  if (rows <= 8) return [4, 8].slice(0, Math.ceil(rows / 4));
+  if (rows <= 8) return rows <= FEW_ROWS ? [4] : [4, 8];
   const heights = [1, 2, 3, 4].map((count) => 8 * Math.ceil(rows / count / 8));
   return [...new Set(heights)].filter((height) => height <= 80);
 }

@@ -2,13 +2,7 @@ import { type AttentionWay, parseAttentionKind, WAYS } from "./attention_choice.
 import { attentionBackward, attentionForward } from "./attention.ts";
 import { attentionDecode } from "./attention_decode.ts";
 import { matmul } from "./matmul.ts";
-import {
-  describeChoice,
-  type MatmulChoice,
-  parseKind,
-  possibleChoices,
-  usualChoice,
-} from "./matmul_choice.ts";
+import { describeChoice, parseKind, possibleChoices, usualChoice } from "./matmul_choice.ts";
 import {
   type Dtype,
   type Gpu,
@@ -148,43 +142,46 @@ function productWays(gpu: Gpu, kind: string, take: Take): Ways | undefined {
   const { layout } = product;
   // A CPU computes tile after tile: so many of them tell as much as more would.
   const enough = layout === "tn" ? ENOUGH_OF_GRADIENT : ENOUGH;
-  const [rows, columns, depth] = (["rows", "columns", "depth"] as const)
-    .map((of) => gpu.software ? Math.min(product[of], enough[of]) : product[of]) as [
-      number,
-      number,
-      number,
-    ];
+  const size = (of: keyof typeof enough) =>
+    gpu.software ? Math.min(product[of], enough[of]) : product[of];
+  const [rows, columns, depth] = [size("rows"), size("columns"), size("depth")];
   const a = layout === "tn" ? take(depth, rows) : take(rows, depth);
   // As in a model, the larger one is not in the caches: a weight, or in layout `tn` a gradient.
-  const several = (...shape: [number, number]) =>
-    Array.from({ length: Math.ceil(COLD_BYTES / (4 * shape[0] * shape[1])) }, () => take(...shape));
-  const bs = layout === "tn"
-    ? [take(depth, columns)]
-    : several(...(layout === "nt" ? [columns, depth] as const : [depth, columns] as const));
+  const several = (m: number, n: number) =>
+    Array.from({ length: Math.ceil(COLD_BYTES / (4 * m * n)) }, () => take(m, n));
+  const bs = {
+    nn: () => several(depth, columns),
+    nt: () => several(columns, depth),
+    tn: () => [take(depth, columns)],
+  }[layout]();
   const outs = layout === "tn" ? several(rows, columns) : [take(rows, columns)];
   const usual = usualChoice(gpu, layout, { ...product, ...PACKED, bStride: bs[0]!.rowStride });
-  const choices = [usual, ...possibleChoices(gpu, layout, product)];
+  const choices = new Map(
+    [usual, ...possibleChoices(gpu, layout, product)].map((way) => [describeChoice(way), way]),
+  );
+  const names = [...choices.keys()];
   let turn = 0;
-  const all = new Map(choices.map((choice) => [describeChoice(choice), (pass: Pass) => {
+  const all = new Map(names.map((name) => [name, (pass: Pass) => {
     const [b, out] = [bs[turn % bs.length]!, outs[turn % outs.length]!];
     turn++;
-    matmul(pass, { a, b, out }, { layout, choice });
+    matmul(pass, { a, b, out }, { layout, choice: choices.get(name)! });
   }]));
-  const names = (
-    some: (choice: MatmulChoice) => boolean,
-  ) => [...new Set(choices.filter(some).map(describeChoice))];
   // How tall a tile is counts most; the rest of it is decided for the height that is best.
-  const tileOf = (choice: MatmulChoice) => choice.family === "registers" ? choice : undefined;
+  const tileOf = (name: string) => {
+    const choice = choices.get(name)!;
+    return choice.family === "registers" ? choice : undefined;
+  };
+  const isAhead = tileOf(names[0]!)?.ahead;
   return {
     all,
-    first: names((choice) => {
-      const tile = tileOf(choice);
-      return !tile || !tile.unrolled && Boolean(tile.ahead) === Boolean(tileOf(usual)?.ahead);
+    first: names.filter((name) => {
+      const tile = tileOf(name);
+      return !tile || !tile.unrolled && !tile.ahead === !isAhead;
     }),
     then: (fastest) => {
-      const height = tileOf(choices.find((choice) => describeChoice(choice) === fastest)!)?.height;
-      return names((choice) => tileOf(choice)?.height === height && height !== undefined)
-        .filter((name) => name !== fastest);
+      const height = tileOf(fastest)?.height;
+      if (height === undefined) return [];
+      return names.filter((name) => name !== fastest && tileOf(name)?.height === height);
     },
   };
 }
