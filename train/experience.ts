@@ -2,6 +2,7 @@ import { klForward } from "../kernels/kl.ts";
 import type { Tensor } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { ScoreHead } from "../model/score.ts";
+import type { TokenBatch } from "../model/token_batch.ts";
 import { valueForward } from "../model/value_head.ts";
 import { responseTokens, type Rollout, toRows } from "./rollout.ts";
 
@@ -24,6 +25,28 @@ export interface Experience {
     /** (N, V), where they all exist at once; the update must not use the reference's head meanwhile. */
     logits?: Tensor | undefined;
   };
+  /** The policy's forward pass, where it was kept. */
+  forward?: KeptForward | undefined;
+}
+
+/** A forward pass with `train` over all rows of a rollout, in their order; in the model's memory until its next one. */
+export interface KeptForward {
+  batch: TokenBatch;
+  /** (B*T, C) hidden states after the trunk. */
+  trunk: Tensor;
+  /** (N, V) in the order of {@linkcode responseTokens}, where they all exist at once. */
+  logits?: Tensor | undefined;
+}
+
+/** How to score a rollout. */
+export interface ScoreOptions {
+  /** Divides the logits, as when sampling. */
+  temperature: number;
+  /**
+   * Whether to keep the policy's forward pass, for an update that begins with all rows at once. The policy must compute
+   * nothing between (default false).
+   */
+  keepForward?: boolean;
 }
 
 /**
@@ -34,7 +57,7 @@ export interface Experience {
 export async function scoreRollout(
   { policy, reference }: { policy: CausalLM; reference: CausalLM },
   rollout: Rollout,
-  { temperature }: { temperature: number },
+  { temperature, keepForward = false }: ScoreOptions,
 ): Promise<Experience> {
   const { gpu } = policy;
   const { mask } = rollout;
@@ -43,22 +66,25 @@ export async function scoreRollout(
   const targets = tokens.map(({ id }) => id);
 
   const pass = gpu.record("score");
-  const begin = (model: CausalLM) => {
+  const begin = (model: CausalLM, train: boolean) => {
     const head = new ScoreHead(model.arena, model.head, "score");
-    const hidden = model.forward(pass, model.upload(rollout));
-    return { head, rows: head.begin(pass, { hidden, places, targets }) };
+    const batch = model.upload(rollout);
+    const trunk = model.forward(pass, batch, { train });
+    return { head, batch, trunk, rows: head.begin(pass, { hidden: trunk, places, targets }) };
   };
-  const { head, rows: ours } = begin(policy);
-  const { head: refHead, rows: theirs } = begin(reference);
+  const { head, batch, trunk, rows: ours } = begin(policy, keepForward);
+  const { head: refHead, rows: theirs } = begin(reference, false);
   const values = policy.hasValueHead ? [valueForward(policy.context(pass), ours.hidden)] : [];
   const kl = policy.arena.take("score.kl", [tokens.length]);
   const chunks = policy.head.chunks(tokens.length);
+  let logits: Tensor | undefined;
   let refLogits: Tensor | undefined;
   for (const chunk of chunks) {
     const { from, to } = chunk;
     refLogits = refHead.scoreChunk(pass, theirs, chunk, { temperature });
+    logits = head.scoreChunk(pass, ours, chunk, { temperature });
     klForward(pass, {
-      logits: head.scoreChunk(pass, ours, chunk, { temperature }),
+      logits,
       refLogits,
       lse: ours.lse.rows(from, to),
       refLse: theirs.lse.rows(from, to),
@@ -67,6 +93,7 @@ export async function scoreRollout(
   }
   pass.submit();
 
+  const isOneChunk = chunks.length === 1; // else the next has overwritten the one before
   const [logprobs, entropy, refLogprobs, klFull, value] = await gpu.readAll([
     ours.logprobs,
     ours.entropy,
@@ -83,8 +110,9 @@ export async function scoreRollout(
     reference: {
       hidden: theirs.hidden,
       lse: theirs.lse,
-      logits: chunks.length === 1 ? refLogits : undefined,
+      logits: isOneChunk ? refLogits : undefined,
     },
+    forward: keepForward ? { batch, trunk, logits: isOneChunk ? logits : undefined } : undefined,
   };
 }
 

@@ -2,7 +2,7 @@ import type { Rng } from "./rng.ts";
 
 /** One forward and backward pass. */
 export interface MicroBatch {
-  /** Which rows of the batch. */
+  /** Which rows of the batch, in its order. */
   rows: readonly number[];
   /** Response tokens in these rows. */
   tokens: number;
@@ -12,7 +12,7 @@ export interface MicroBatch {
 export interface Minibatch {
   /** From 0. */
   epoch: number;
-  /** Which rows of the batch, in the order of the micro-batches. */
+  /** Which rows of the batch, in its order. */
   rows: readonly number[];
   /** Response tokens in these rows. */
   tokens: number;
@@ -35,8 +35,8 @@ export interface MinibatchOptions {
 }
 
 /**
- * Cuts a batch into minibatches, in a fresh random order each epoch. Every row comes once an epoch;
- * the last minibatch may be smaller.
+ * Cuts a batch into minibatches at random, anew each epoch. Every row comes once an epoch; the last minibatch may be
+ * smaller. Rows of a minibatch stay in the batch's order, which means nothing to their sum.
  *
  * @param tokens (B) response tokens of every row.
  * @throws {RangeError} If a setting is not a positive integer.
@@ -57,7 +57,8 @@ export function* minibatches(
   const count = (rows: readonly number[]) => rows.reduce((total, b) => total + tokens[b], 0);
   const batch = Array.from(tokens, (_, b) => b);
   for (let epoch = 0; epoch < epochs; epoch++) {
-    for (const rows of chunks(rng.shuffle(batch), miniBatchSize)) {
+    for (const shuffled of chunks(rng.shuffle(batch), miniBatchSize)) {
+      const rows = shuffled.toSorted((a, b) => a - b);
       const total = count(rows);
       yield {
         epoch,

@@ -2,8 +2,8 @@
  * How much GPU memory a PPO run takes, known before any weight is there.
  *
  * The plan is no table of formulas, which would go wrong with the first buffer that someone adds. It is the run
- * itself: the same models, the same evaluation and the same PPO step, on a GPU that allocates, records and checks
- * but holds and computes nothing (`dryWebGpu`), with the longest rows that the settings allow. What it
+ * itself: the same models, the same evaluation, the same guard and the same PPO step, on a GPU that allocates, records
+ * and checks but holds and computes nothing (`dryWebGpu`), with the longest rows that the settings allow. What it
  * has allocated at its peak is what the real one will have.
  */
 
@@ -25,6 +25,7 @@ import type { TextCodec } from "../model/tokenizer.ts";
 import type { Reward } from "../reward/reward.ts";
 import type { TrainConfig } from "./config.ts";
 import { evaluatePolicy, EVALUATION_BATCH } from "./evaluate.ts";
+import { Guard } from "./guard.ts";
 import { beginRun, loraOptions } from "./open_run.ts";
 import { type PpoRun, ppoStep } from "./ppo.ts";
 import { sum } from "./stats.ts";
@@ -116,7 +117,10 @@ export async function planKernels(
   return { kernels: [...gpu.pipelines.compiled()], undecided: gpu.tuning.undecided };
 }
 
-/** An evaluation and a PPO step of the longest rows, after which everything is as large as it will be. */
+/**
+ * An evaluation, what the guard begins with and a PPO step, all of the longest rows: after these everything is as large as
+ * it will be.
+ */
 async function dryRun(
   inputs: PlanInputs,
   resources: DisposableStack,
@@ -155,7 +159,12 @@ async function dryRun(
   if (responses > 0) {
     await evaluatePolicy(run, [prompt(evaluation)], { ...settings, responses });
   }
-  const prompts = Array(settings.batchSize).fill(prompt(training));
+  const { batchSize, guardWindow } = settings;
+  const prompts = Array(batchSize).fill(prompt(training));
+  if (settings.guard) {
+    const guard = new Guard({ ...settings, guardWindow: Math.min(guardWindow, batchSize) });
+    await guard.begin(run, prompts, { moved: false });
+  }
   await ppoStep(run, prompts, { step: 0, learningRate: 0 });
   return { run, classifiers };
 }

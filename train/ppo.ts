@@ -83,7 +83,8 @@ export async function ppoStep(
   clock.lap("score");
 
   // 3. Freeze what PPO calls "old", and measure the KL to the reference.
-  const experience = await scoreRollout(run, rollout, config);
+  const keepForward = config.miniBatchSize / config.gradientAccumulation >= prompts.length;
+  const experience = await scoreRollout(run, rollout, { ...config, keepForward });
   clock.lap("forward");
 
   // 4. Rewards per token, and advantages by GAE.

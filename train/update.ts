@@ -7,7 +7,7 @@ import { VALUE_STATS, valueLoss } from "../kernels/value_loss.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { upload } from "../model/score.ts";
 import { valueBackward, valueForward } from "../model/value_head.ts";
-import { type Experience, placesOf } from "./experience.ts";
+import { type Experience, type KeptForward, placesOf } from "./experience.ts";
 import type { UpdateStats } from "./metrics.ts";
 import type { Minibatch } from "./minibatches.ts";
 import type { AdamW } from "./optimizer.ts";
@@ -74,7 +74,12 @@ export class PolicyUpdate {
         const pass = gpu.record("update");
         if (part === 0) { for (const tensor of [stats, valueStats]) pass.clear(tensor); }
         if (part === 0) grads.clear(pass);
-        this.#record(pass, batch, { rows, tokens, tokenWeight, coefficients, stats, valueStats });
+        // What was scored was the same policy; later it has moved.
+        const isKept = index === 0 && rows.length === batch.rollout.mask.length;
+        this.#record(pass, batch, {
+          ...{ rows, tokens, tokenWeight, coefficients, stats, valueStats },
+          forward: isKept ? batch.experience.forward : undefined,
+        });
         pass.submit();
       }
       const pass = gpu.record("optimizer");
@@ -95,13 +100,14 @@ export class PolicyUpdate {
   #record(
     pass: Pass,
     { rollout, experience, advantages, returns }: UpdateBatch,
-    { rows, tokens, tokenWeight, coefficients, stats, valueStats }: {
+    { rows, tokens, tokenWeight, coefficients, stats, valueStats, forward }: {
       rows: readonly number[];
       tokens: ResponseToken[];
       tokenWeight: number;
       coefficients: Tensor;
       stats: Tensor;
       valueStats: Tensor;
+      forward: KeptForward | undefined;
     },
   ): void {
     const { policy } = this.models;
@@ -113,11 +119,7 @@ export class PolicyUpdate {
     const slot = (name: string) => arena.take(`ppo.${name}`, [N]);
 
     // Forward: the trunk on whole rows, the heads on the places that predict a response token.
-    const batch = policy.upload({
-      inputIds: rows.map((b) => rollout.inputIds[b]),
-      attentionMask: rows.map((b) => rollout.attentionMask[b]),
-    });
-    const trunk = policy.forward(pass, batch, { train: true }); // (B*T, C)
+    const { batch, trunk, logits: kept } = forward ?? this.#forward(pass, rollout, rows);
     const local = tokens.map(({ b, r }) => ({ b: rows.indexOf(b), r }));
     const places = upload(arena, "ppo.places", placesOf(local, rollout), "u32");
     const hidden = arena.take("ppo.hidden", [N, C]);
@@ -138,7 +140,7 @@ export class PolicyUpdate {
     // Policy loss and its gradient, with the logits of one chunk of tokens in memory at a time.
     for (const { from, to } of head.chunks(N)) {
       const rowsOf = <D extends "f32" | "u32">(tensor: Tensor<D>) => tensor.rows(from, to);
-      const logits = head.logits(pass, rowsOf(hidden));
+      const logits = kept ?? head.logits(pass, rowsOf(hidden));
       tokenLogprobsForward(pass, {
         logits,
         targets: rowsOf(targets),
@@ -196,6 +198,16 @@ export class PolicyUpdate {
     pass.clear(dtrunk);
     scatterRows(pass, { source: dhidden, index: places, out: dtrunk });
     policy.backward(pass, batch, dtrunk);
+  }
+
+  /** Records the policy's trunk on some rows. */
+  #forward(pass: Pass, { inputIds, attentionMask }: Rollout, rows: readonly number[]): KeptForward {
+    const { policy } = this.models;
+    const batch = policy.upload({
+      inputIds: rows.map((b) => inputIds[b]),
+      attentionMask: rows.map((b) => attentionMask[b]),
+    });
+    return { batch, trunk: policy.forward(pass, batch, { train: true }) };
   }
 
   /** The reference's logits and log-sum-exps of these tokens, out of those of the whole batch. */

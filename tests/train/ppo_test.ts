@@ -1,4 +1,4 @@
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { CausalLM } from "../../model/causal_lm.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import type { Gpu } from "../../kernels/runtime/mod.ts";
@@ -260,6 +260,38 @@ Deno.test("the reference's logits are the same bits whether scoring kept them or
         gradients.push(await gpu.read(policy.grads!.chunks[0]));
       }
       assertEquals(gradients[1], gradients[2]);
+    })
+  ));
+
+Deno.test("a forward pass kept by scoring gives the update the same bits as one of its own", () =>
+  withGpu((gpu) =>
+    withModels(gpu, async ({ policy, reference }) => {
+      const flags = { model: GPT2, ...settings, klMode: "loss", learningRate: 1e-3 };
+      const config = resolveConfig({ flags });
+      const rollout = goldenRollout();
+      const controller = new KlDivergenceController({ initialCoef: 0.2, target: 0.01 });
+      const before = await Promise.all(policy.values.chunks.map((chunk) => gpu.read(chunk)));
+      const updateFrom = async (keepForward: boolean) => {
+        before.forEach((numbers, index) => gpu.write(policy.values.chunks[index], numbers));
+        const options = { ...config, keepForward };
+        const experience = await scoreRollout({ policy, reference }, rollout, options);
+        assertEquals(experience.forward !== undefined, keepForward);
+        const estimates = advantagesOf({ config, controller }, rollout, experience, ppo.scores);
+        using optimizer = new AdamW(gpu, policy.trained.layout);
+        const run = { policy, reference, optimizer, config, rng: new Rng(1) };
+        const already = gpu.counts.dispatches;
+        const updates = await updatePolicy(run, { rollout, experience, ...estimates }, {
+          beta: 0.2,
+          learningRate: 1e-3,
+        });
+        const dispatches = gpu.counts.dispatches - already;
+        return { updates, dispatches, after: await gpu.read(policy.values.chunks[0]) };
+      };
+      const [own, kept] = [await updateFrom(false), await updateFrom(true)];
+      assertEquals(kept.updates, own.updates);
+      assertEquals(kept.after, own.after);
+      assert(kept.dispatches < own.dispatches, `${kept.dispatches} of ${own.dispatches}`);
+      assertNotEquals(kept.after, before[0]);
     })
   ));
 
