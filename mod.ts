@@ -58,6 +58,7 @@ export {
   Tuning,
 } from "./kernels/runtime/mod.ts";
 export { tune, type TuneOptions } from "./kernels/tune.ts";
+export type { Sequences } from "./kernels/attention.ts";
 export type { GeluKind } from "./kernels/gelu.ts";
 export { KL_ESTIMATORS, type KlEstimator } from "./kernels/kl.ts";
 
@@ -196,7 +197,12 @@ export {
   RULES as GUARD_RULES,
 } from "./train/guard_rules.ts";
 export type { WindowFigures } from "./train/guard_window.ts";
-export { type Experience, scoreRollout } from "./train/experience.ts";
+export {
+  type Experience,
+  type KeptForward,
+  type ScoreOptions,
+  scoreRollout,
+} from "./train/experience.ts";
 export { gae, type GaeInputs, type GaeOptions } from "./train/gae.ts";
 export {
   type KlControllerKind,

@@ -22,7 +22,15 @@ export interface AttentionOptions {
   way?: AttentionWay;
 }
 
-const params = { T: "u32", heads: "u32", causal: "u32", window: "u32", scale: "f32" } as const;
+/** Which of N tokens are a sequence: one sequence after another, without anything between. */
+export interface Sequences {
+  /** (B, 2) u32, the first token of each sequence and one past its last. */
+  bounds: Tensor<"u32">;
+  /** (B) tokens of each. */
+  lengths: readonly number[];
+}
+
+const params = { N: "u32", heads: "u32", causal: "u32", window: "u32", scale: "f32" } as const;
 const consts = { HEAD_SIZE: 64 };
 
 const forward = byTile((tile, subgroups) =>
@@ -30,7 +38,7 @@ const forward = byTile((tile, subgroups) =>
     label: "attention_forward",
     code: forwardSource + common + tile,
     entry: "forward",
-    bindings: { qkv: "read", keys: "read", out: "write", lse: "write" },
+    bindings: { qkv: "read", bounds: "read", out: "write", lse: "write" },
     params,
     consts,
     subgroups,
@@ -45,7 +53,7 @@ const [backwardQueries, backwardKeys] = ["backward_queries", "backward_keys"].ma
       entry,
       bindings: {
         qkv: "read",
-        keys: "read",
+        bounds: "read",
         savedOut: "read",
         savedLse: "read",
         dout: "read",
@@ -67,38 +75,36 @@ export const KERNELS: readonly Kernel[] = [forward, backwardQueries, backwardKey
  * Overwrites `out` with `softmax(scale * q k^T) v` for every head, and `lse` with the log of each softmax's
  * denominator.
  *
- * Sequence b attends to its key columns in [keys[b, 0], keys[b, 1]): what lies before is left padding, what lies
- * after right padding. A query without any key to attend to gives zeros in `out` and `lse`. A row's bits depend on
- * neither the padding around it nor the other rows. No (T, T) matrix is stored, and keys that a `window` hides from
- * all queries of a workgroup cost nothing.
+ * A token attends to those of its own sequence. A row's bits do not depend on other sequences. No (T, T) matrix is
+ * stored, and keys that a `window` hides from all queries of a workgroup cost nothing.
  *
  * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
- * @param tensors.qkv (B, T, 3C) queries, keys, values, each with the NH heads side by side.
- * @param tensors.keys (B, 2) u32, first valid key column and one past the last.
- * @param tensors.out (B, T, C); keep it, and `lse`, for {@linkcode attentionBackward}.
- * @param tensors.lse (B, NH, T), nats.
+ * @param tensors.qkv (N, 3C) queries, keys, values, each with the NH heads side by side.
+ * @param tensors.out (N, C); keep it, and `lse`, for {@linkcode attentionBackward}.
+ * @param tensors.lse (NH, N), nats.
  * @throws {ShapeError} If the shapes differ or `heads` does not divide C.
  *
  * Source: Dao et al. 2022, FlashAttention, algorithm 1, with the softmax kept unnormalised to the end.
  */
 export function attentionForward(
   pass: Pass,
-  tensors: { qkv: Tensor; keys: Tensor<"u32">; out: Tensor; lse: Tensor },
+  { sequences, ...tensors }: { qkv: Tensor; sequences: Sequences; out: Tensor; lse: Tensor },
   options: AttentionOptions,
 ): void {
-  const sizes = sizesOf("attentionForward", tensors, options);
+  const sizes = sizesOf("attentionForward", { sequences, ...tensors }, options);
   const { tile, product, ...dispatch } = plan(pass, "forward", sizes, options);
-  pass.dispatch(forward[tile], { tensors, ...dispatch, flops: 2 * product });
+  const bound = { ...tensors, bounds: sequences.bounds };
+  pass.dispatch(forward[tile], { tensors: bound, ...dispatch, flops: 2 * product });
 }
 
 /**
  * Overwrites all of `dqkv` with the gradient of a loss, given its gradient `dout` with respect to the output of
  * {@linkcode attentionForward}; zeros where nothing flows. Deterministic.
  *
- * @param tensors.qkv (B, T, 3C), as in the forward pass; so are `keys` (B, 2), `out` (B, T, C), `lse` (B, NH, T).
- * @param tensors.dout (B, T, C).
- * @param tensors.delta (B, NH, T) scratch, overwritten.
- * @param tensors.dqkv (B, T, 3C).
+ * @param tensors.qkv (N, 3C), as in the forward pass; so are `sequences`, `out` (N, C) and `lse` (NH, N).
+ * @param tensors.dout (N, C).
+ * @param tensors.delta (NH, N) scratch, overwritten.
+ * @param tensors.dqkv (N, 3C).
  * @param options As in the forward pass.
  * @throws {ShapeError} If the shapes differ or `heads` does not divide C.
  *
@@ -108,7 +114,7 @@ export function attentionBackward(
   pass: Pass,
   tensors: {
     qkv: Tensor;
-    keys: Tensor<"u32">;
+    sequences: Sequences;
     out: Tensor;
     lse: Tensor;
     dout: Tensor;
@@ -118,35 +124,41 @@ export function attentionBackward(
   options: AttentionOptions,
 ): void {
   const sizes = sizesOf("attentionBackward", tensors, options);
-  const { qkv, keys, out: savedOut, lse: savedLse, dout, delta, dqkv } = tensors;
+  const { qkv, sequences: { bounds }, out: savedOut, lse: savedLse, dout, delta, dqkv } = tensors;
   expectWhole("attentionBackward", "dout", dout, savedOut.shape);
   expectWhole("attentionBackward", "delta", delta, savedLse.shape);
   expectWhole("attentionBackward", "dqkv", dqkv, qkv.shape);
-  const bound = { qkv, keys, savedOut, savedLse, dout, delta, dqkv };
+  const bound = { qkv, bounds, savedOut, savedLse, dout, delta, dqkv };
   const { tile, product, ...dispatch } = plan(pass, "backward", sizes, options);
   pass.dispatch(backwardQueries[tile], { tensors: bound, ...dispatch, flops: 3 * product });
   pass.dispatch(backwardKeys[tile], { tensors: bound, ...dispatch, flops: 4 * product });
 }
 
 interface Sizes {
-  B: number;
-  T: number;
+  N: number;
+  lengths: readonly number[];
   headSize: number;
 }
 
 function sizesOf(
   operation: string,
-  { qkv, keys, out, lse }: { qkv: Tensor; keys: Tensor<"u32">; out: Tensor; lse: Tensor },
+  { qkv, sequences, out, lse }: {
+    qkv: Tensor;
+    sequences: Sequences;
+    out: Tensor;
+    lse: Tensor;
+  },
   { heads }: AttentionOptions,
 ): Sizes {
-  const [B, T] = qkv.shape;
+  const { bounds, lengths } = sequences;
+  const N = lengths.reduce((sum, length) => sum + length, 0);
   const headSize = headSizeOf(operation, qkv, heads);
   const C = heads * headSize;
-  expectWhole(operation, "qkv", qkv, [B, T, 3 * C]);
-  expectShape(operation, "keys", keys, [B, 2]);
-  expectWhole(operation, "out", out, [B, T, C]);
-  expectWhole(operation, "lse", lse, [B, heads, T]);
-  return { B, T, headSize };
+  expectWhole(operation, "qkv", qkv, [N, 3 * C]);
+  expectShape(operation, "bounds", bounds, [lengths.length, 2]);
+  expectWhole(operation, "out", out, [N, C]);
+  expectWhole(operation, "lse", lse, [heads, N]);
+  return { N, lengths, headSize };
 }
 
 /** Checks the shape of a tensor whose rows must follow each other without gaps. */
@@ -165,24 +177,29 @@ function byTile<K>(make: (tile: string, subgroups: boolean) => K): { workgroup: 
   return { workgroup: make(workgroupTile, false), subgroup: make(subgroupTile, true) };
 }
 
-/** The way to share a tile, and all of a dispatch but its tensors: a lane for each of the B x NH x T rows. */
+/** The way to share a tile, and all of a dispatch but its tensors: a lane for each of the NH x N rows. */
 function plan(
   { gpu }: Pass,
   operation: AttentionOperation,
-  { B, T, headSize }: Sizes,
+  { N, lengths, headSize }: Sizes,
   options: AttentionOptions,
 ) {
   const { heads, causal = true, window = 0, scale = 1 / Math.sqrt(headSize) } = options;
+  const B = lengths.length;
+  const T = Math.max(...lengths);
   const tile = options.way ?? attentionWay(gpu, operation, { groups: B * heads, T, headSize });
   const lanes = tile === "subgroup" ? gpu.subgroupSize : gpu.software ? 32 : 64;
   const rows = Math.min(16, headRowsIn(4096, headSize)); // of each of the two tensors in a tile
-  const seen = Math.min(window || T, T);
-  const pairs = causal ? T * seen - seen * (seen - 1) / 2 : T * T; // of a query and a key
+  const pairsOf = (length: number) => { // of a query and a key
+    const seen = Math.min(window || length, length);
+    return causal ? length * seen - seen * (seen - 1) / 2 : length * length;
+  };
+  const pairs = lengths.reduce((sum, length) => sum + pairsOf(length), 0);
   return {
     tile,
-    /** Floating-point operations of one product of (T, HS) matrices for all heads, padding included. */
-    product: 2 * B * heads * headSize * pairs,
-    params: { T, heads, causal: Number(causal), window: seen, scale },
+    /** Floating-point operations of one product of queries and keys, for all heads. */
+    product: 2 * heads * headSize * pairs,
+    params: { N, heads, causal: Number(causal), window: Math.min(window || T, T), scale },
     constants: { WORKGROUP_SIZE: lanes, ...(tile === "workgroup" && { TILE: rows }) },
     consts: { HEAD_SIZE: headSize },
     workgroups: [Math.ceil(T / lanes), heads, B],

@@ -2,16 +2,16 @@
 // head, a lane owns one row, and keys and values pass by in tiles. No (T, T) matrix exists.
 //
 // The online softmax moves from key to key and not from tile to tile, so a row's bits depend on nothing but the
-// row and its own keys: not on padding, other rows, or the sizes of tiles and workgroups.
+// row and its own keys: not on other rows, or the sizes of tiles and workgroups.
 
 override WORKGROUP_SIZE: u32 = 64;
 
-struct Params { T: u32, heads: u32, causal: u32, window: u32, scale: f32 }
+struct Params { N: u32, heads: u32, causal: u32, window: u32, scale: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;        // (B, T, 3C)
-@group(0) @binding(2) var<storage, read> keys: array<u32>;         // (B, 2)
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;    // (B, T, C)
-@group(0) @binding(4) var<storage, read_write> lse: array<f32>;    // (B, NH, T)
+@group(0) @binding(1) var<storage, read> qkv: array<vec4f>;        // (N, 3C)
+@group(0) @binding(2) var<storage, read> bounds: array<u32>;       // (B, 2)
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;    // (N, C)
+@group(0) @binding(4) var<storage, read_write> lse: array<f32>;    // (NH, N)
 
 // Four channels of q, k or v (part 0, 1 or 2), zeros past the head's end.
 fn load_qkv(row: u32, part: u32, head: u32, chunk: u32) -> vec4f {
@@ -32,26 +32,26 @@ fn store_out(row: u32, head: u32, chunk: u32, value: vec4f) {
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let head = group.y;
-  let batch = group.z * params.T;
-  let first = keys[2 * group.z];
-  let end = min(keys[2 * group.z + 1], params.T);
+  let first = bounds[2 * group.z];
+  let T = bounds[2 * group.z + 1] - first; // tokens of this sequence
+  if (group.x * WORKGROUP_SIZE >= T) { return; } // it is shorter than the longest
   let t = group.x * WORKGROUP_SIZE + lane;
-  let visible = select(end, min(end, t + 1), params.causal != 0); // one past the last key of this row
-  let earliest = first_key(t, params.window, first);
-  let stop = select(end, min(end, (group.x + 1) * WORKGROUP_SIZE), params.causal != 0); // and of every row here
+  let visible = select(T, min(T, t + 1), params.causal != 0); // one past the last key of this row
+  let earliest = first_key(t, params.window, 0);
+  let stop = select(T, min(T, (group.x + 1) * WORKGROUP_SIZE), params.causal != 0); // and of every row here
 
   var q: array<vec4f, HEAD_VEC4>;
   var o: array<vec4f, HEAD_VEC4>; // sum of exp(score - peak) * v
   var peak = LOWEST;
   var total = 0.0; // sum of exp(score - peak)
   for (var c = 0u; c < HEAD_VEC4; c++) {
-    q[c] = params.scale * load_qkv(batch + min(t, params.T - 1), 0, head, c);
+    q[c] = params.scale * load_qkv(first + min(t, T - 1), 0, head, c);
   }
-  for (var start = first_key(group.x * WORKGROUP_SIZE, params.window, first); start < stop; start += TILE) {
+  for (var start = first_key(group.x * WORKGROUP_SIZE, params.window, 0); start < stop; start += TILE) {
     tile_begin();
     for (var step = 0u; step < tile_steps(); step++) {
       let slot = tile_slot(step, lane);
-      let column = batch + min(start + slot.row, end - 1);
+      let column = first + min(start + slot.row, T - 1);
       tile_write(slot, load_qkv(column, 1, head, slot.chunk), load_qkv(column, 2, head, slot.chunk));
     }
     tile_end();
@@ -72,8 +72,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     }
   }
 
-  if (t >= params.T) { return; }
+  if (t >= T) { return; }
   let inverse = select(0.0, 1.0 / total, total > 0.0);
-  for (var c = 0u; c < HEAD_VEC4; c++) { store_out(batch + t, head, c, inverse * o[c]); }
-  lse[(group.z * params.heads + head) * params.T + t] = select(0.0, peak + log(total), total > 0.0);
+  for (var c = 0u; c < HEAD_VEC4; c++) { store_out(first + t, head, c, inverse * o[c]); }
+  lse[head * params.N + first + t] = select(0.0, peak + log(total), total > 0.0);
 }

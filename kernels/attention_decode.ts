@@ -76,7 +76,7 @@ export function attentionDecode(
   expectShape("attentionDecode", "position", position, [1]);
   expectRows("attentionDecode", "out", out, C);
   expectSize("attentionDecode", "out", out, B * C);
-  if (headSize % 4 !== 0) kvStore(pass, { qkv: qkv.view([B, 1, 3 * C]), cache, position });
+  if (headSize % 4 !== 0) kvStore(pass, { qkv: qkv.view([B, 3 * C]), cache, position });
   const { gpu } = pass;
   const { subgroupSize, rowLanes } = gpu;
   const sizes = { groups: B * heads, T: columns, headSize };

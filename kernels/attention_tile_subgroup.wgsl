@@ -11,7 +11,7 @@ fn tile_begin() {}
 fn tile_end() {}
 
 // HEAD_VEC4, in a way that keeps the loop over the steps a loop: unrolled, its loads take LLVM seconds to compile.
-fn tile_steps() -> u32 { return min(HEAD_VEC4, params.T * HEAD_VEC4); }
+fn tile_steps() -> u32 { return min(HEAD_VEC4, params.N * HEAD_VEC4); }
 fn tile_slot(step: u32, lane: u32) -> Slot { return Slot(lane, step); }
 
 fn tile_write(slot: Slot, a: vec4f, b: vec4f) {

@@ -87,18 +87,10 @@ export interface RowGroups<List = Tensor<"u32">> {
   targets: List;
 }
 
-/**
- * Plans {@linkcode embeddingBackward}: groups the rows by id, ascending, keeping their order within a group.
- *
- * @param mask 0 for rows to leave out, such as padding.
- */
-export function groupRows(
-  ids: Uint32Array,
-  mask?: ArrayLike<number>,
-): RowGroups<Uint32Array<ArrayBuffer>> {
+/** Plans {@linkcode embeddingBackward}: groups the rows by id, ascending, keeping their order within a group. */
+export function groupRows(ids: Uint32Array): RowGroups<Uint32Array<ArrayBuffer>> {
   const N = ids.length;
-  const kept = Array.from(ids.keys()).filter((row) => !mask || mask[row] !== 0);
-  kept.sort((a, b) => ids[a] - ids[b]); // stable
+  const sorted = Array.from(ids.keys()).sort((a, b) => ids[a] - ids[b]); // stable
   const groups = {
     order: new Uint32Array(N),
     starts: new Uint32Array(N),
@@ -106,7 +98,7 @@ export function groupRows(
     targets: new Uint32Array(N),
   };
   let group = -1;
-  kept.forEach((row, i) => {
+  sorted.forEach((row, i) => {
     if (i === 0 || ids[row] !== groups.targets[group]) {
       group++;
       groups.targets[group] = ids[row];

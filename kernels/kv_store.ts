@@ -1,3 +1,4 @@
+import type { Sequences } from "./attention.ts";
 import common from "./common.wgsl" with { type: "text" };
 import { byWidth, expectRows } from "./elements.ts";
 import source from "./kv_store.wgsl" with { type: "text" };
@@ -8,8 +9,8 @@ const store = byWidth((elements) =>
     label: "kv_store",
     code: source + elements + common,
     entry: "store",
-    bindings: { qkv: "read", position: "read", cache: "update" },
-    params: { N: "u32", Q: "u32", columns: "u32", C: "u32" },
+    bindings: { qkv: "read", position: "read", cache: "update", bounds: "read?" },
+    params: { B: "u32", Q: "u32", columns: "u32", C: "u32" },
   })
 );
 
@@ -17,33 +18,43 @@ const store = byWidth((elements) =>
 export const KERNELS: readonly Kernel[] = Object.values(store);
 
 /**
- * Overwrites the columns `position` to `position + Q` of a key-value cache with the keys and values of `qkv`; the
- * other columns keep what they hold. Columns past the end of the cache are dropped.
+ * Overwrites the columns `position` to `position + Q` of a key-value cache with the keys and values of `qkv`, where Q is
+ * the length of the longest sequence; a shorter one takes the last of these columns. All others keep what they hold.
+ * Columns past the end of the cache are dropped.
  *
  * @param pass Where the dispatch is recorded; nothing runs until it is submitted.
- * @param tensors.qkv (B, Q, 3C): Q is the prompt's length in prefill, 1 in decoding.
+ * @param tensors.qkv (N, 3C).
+ * @param tensors.sequences B sequences of N tokens together; one token each if absent, as in decoding.
  * @param tensors.cache (B, Tmax, 2C), keys then values.
- * @param tensors.position (1) u32, column of the first of the Q tokens.
+ * @param tensors.position (1) u32, column of the first token of the longest sequence.
  * @throws {ShapeError} If the shapes differ.
  */
 export function kvStore(
   pass: Pass,
-  tensors: { qkv: Tensor; cache: Tensor; position: Tensor<"u32"> },
+  { sequences, ...tensors }: {
+    qkv: Tensor;
+    sequences?: Sequences;
+    cache: Tensor;
+    position: Tensor<"u32">;
+  },
 ): void {
   const { qkv, cache, position } = tensors;
   const [B, columns, C2] = cache.shape;
   const C = C2 / 2;
-  const Q = qkv.shape[1];
+  const lengths = sequences?.lengths ?? Array<number>(B).fill(1);
+  const N = lengths.reduce((sum, length) => sum + length, 0);
+  const Q = Math.max(...lengths);
   expectRows("kvStore", "cache", cache, 2 * C);
   expectShape("kvStore", "cache", cache, [B, columns, 2 * C]);
   expectRows("kvStore", "qkv", qkv, 3 * C);
-  expectShape("kvStore", "qkv", qkv, [B, Q, 3 * C]);
+  expectShape("kvStore", "qkv", qkv, [N, 3 * C]);
+  if (sequences) expectShape("kvStore", "bounds", sequences.bounds, [B, 2]);
   expectShape("kvStore", "position", position, [1]);
   const width = C % 4 === 0 ? 4 : 1;
   pass.dispatch(store[width], {
-    tensors,
-    params: { N: B * Q, Q, columns, C: C / width },
-    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes },
+    tensors: { ...tensors, bounds: sequences?.bounds },
+    params: { B, Q, columns, C: C / width },
+    constants: { WORKGROUP_SIZE: pass.gpu.rowLanes, HAS_BOUNDS: Number(sequences !== undefined) },
     workgroups: [B * Q],
   });
 }

@@ -1,10 +1,13 @@
-// cache[b, position + q] = keys and values of qkv[b, q]; a workgroup copies one row.
+// Keys and values of tokens to the columns of a cache; a workgroup copies one row of it. Sequences end in the same column.
 
-struct Params { N: u32, Q: u32, columns: u32, C: u32 }
+override HAS_BOUNDS: bool = true;
+
+struct Params { B: u32, Q: u32, columns: u32, C: u32 }
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> qkv: array<Element>;            // (B, Q, 3C), N = B * Q
+@group(0) @binding(1) var<storage, read> qkv: array<Element>;            // (N, 3C)
 @group(0) @binding(2) var<storage, read> position: array<u32>;           // (1)
 @group(0) @binding(3) var<storage, read_write> cache: array<Element>;    // (B, columns, 2C)
+@group(0) @binding(4) var<storage, read> bounds: array<u32>;             // (B, 2)
 
 @compute @workgroup_size(WORKGROUP_SIZE)
 fn store(
@@ -12,10 +15,18 @@ fn store(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let row = group_index(group, groups);
-  let column = position[0] + row % params.Q;
-  if (row >= params.N || column >= params.columns) { return; }
-  let start = (3 * row + 1) * params.C;
-  let to = (row / params.Q * params.columns + column) * 2 * params.C;
+  let index = group_index(group, groups);
+  let b = index / params.Q;
+  let q = index % params.Q;
+  let column = position[0] + q;
+  if (b >= params.B || column >= params.columns) { return; }
+  var token = b;
+  if (HAS_BOUNDS) {
+    let before = params.Q - (bounds[2 * b + 1] - bounds[2 * b]); // columns before the sequence
+    if (q < before) { return; }
+    token = bounds[2 * b] + q - before;
+  }
+  let start = (3 * token + 1) * params.C;
+  let to = (b * params.columns + column) * 2 * params.C;
   for (var i = lane; i < 2 * params.C; i += WORKGROUP_SIZE) { cache[to + i] = qkv[start + i]; }
 }

@@ -197,20 +197,29 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
   const parsed = parseAttentionKind(kind);
   if (!parsed) return undefined;
   const { operation, sizes: { groups: B, T, headSize } } = parsed;
-  const [qkv, out, lse] = [take(B, T, 3 * headSize), take(B, T, headSize), take(B, 1, T)];
-  const keys = take.whole(Array.from({ length: 2 * B }, (_, i) => i % 2 * T), [B, 2]); // all of them
+  const [qkv, out, lse] = [take(B * T, 3 * headSize), take(B * T, headSize), take(1, B * T)];
+  const bounds = take.whole(Array.from({ length: B }, (_, b) => [b * T, (b + 1) * T]).flat(), [
+    B,
+    2,
+  ]);
+  const sequences = { bounds, lengths: Array<number>(B).fill(T) };
   const [square, result] = [take(64, 64), take(64, 64)];
   const product = (pass: Pass) => matmul(pass, { a: square, b: square, out: result });
   const record = {
     forward: () => (pass: Pass, way: AttentionWay) =>
-      attentionForward(pass, { qkv, keys, out, lse }, { heads: 1, way }),
+      attentionForward(pass, { qkv, sequences, out, lse }, { heads: 1, way }),
     backward: () => {
-      const [dout, delta, dqkv] = [take(B, T, headSize), take(B, 1, T), take(B, T, 3 * headSize)];
+      const [dout, delta, dqkv] = [
+        take(B * T, headSize),
+        take(1, B * T),
+        take(B * T, 3 * headSize),
+      ];
       return (pass: Pass, way: AttentionWay) =>
-        attentionBackward(pass, { qkv, keys, out, lse, dout, delta, dqkv }, { heads: 1, way });
+        attentionBackward(pass, { qkv, sequences, out, lse, dout, delta, dqkv }, { heads: 1, way });
     },
     decode: () => {
       const [cache, position] = [take(B, T, 2 * headSize), take.whole([T - 1], [1])];
+      const keys = take.whole(Array<number>(2 * B).fill(0), [B, 2]); // all of them
       const token = { qkv: take(B, 3 * headSize), out: take(B, headSize) };
       return (pass: Pass, way: AttentionWay) =>
         attentionDecode(pass, { ...token, cache, keys, position }, { heads: 1, way });

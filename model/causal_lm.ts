@@ -210,7 +210,7 @@ export class CausalLM implements Disposable {
     return uploadTokens(this.arena, rows, this.config);
   }
 
-  /** Records the trunk: hidden states (B*T, C). With `train`, keeps what a backward pass needs. */
+  /** Records the trunk: hidden states (N, C) of all tokens. With `train`, keeps what a backward pass needs. */
   forward(pass: Pass, batch: TokenBatch, options: { train?: boolean } = {}): Tensor {
     const { config, frozenBlocks } = this;
     return gpt2Forward(this.context(pass), config, batch, { ...options, frozenBlocks });
@@ -219,7 +219,7 @@ export class CausalLM implements Disposable {
   /**
    * Records the backward of {@linkcode forward} with `train`: adds to those gradients of the trunk that there are.
    *
-   * @param dhidden (B*T, C) gradient with respect to the hidden states.
+   * @param dhidden (N, C) gradient with respect to the hidden states.
    */
   backward(pass: Pass, batch: TokenBatch, dhidden: Tensor): void {
     const { config, frozenBlocks } = this;
@@ -236,28 +236,30 @@ export class CausalLM implements Disposable {
     { temperature = 1, ...rows }: TokenRows & { temperature?: number },
   ): Promise<TokenScores> {
     const batch = this.upload(rows);
-    const { B, T, host } = batch;
-    const places: number[] = []; // of the tokens that predict another
-    for (let at = 0; at < B * T; at++) {
-      if ((at + 1) % T !== 0 && host.mask[at] && host.mask[at + 1]) places.push(at);
-    }
-    const scores: TokenScores = { logprobs: [], entropy: [] };
-    for (let b = 0; b < B; b++) {
-      scores.logprobs.push(Array(T - 1).fill(0));
-      scores.entropy.push(Array(T - 1).fill(0));
-    }
-    if (places.length === 0) return scores;
+    const { sequences: { lengths }, host: { ids, starts, columns } } = batch;
+    const predicting = lengths.flatMap((length, b) =>
+      // tokens that another follows
+      Array.from({ length: Math.max(length - 1, 0) }, (_, t) => ({
+        b,
+        t: columns[b] + t,
+        place: starts[b] + t,
+      }))
+    );
+    const zeros = () => rows.inputIds.map(({ length }) => Array<number>(length - 1).fill(0));
+    const scores: TokenScores = { logprobs: zeros(), entropy: zeros() };
+    if (predicting.length === 0) return scores;
 
     const pass = this.gpu.record("logprobs");
     const hidden = this.forward(pass, batch);
     const head = new ScoreHead(this.arena, this.head, "score");
-    const targets = places.map((at) => host.ids[at + 1]);
+    const places = predicting.map(({ place }) => place);
+    const targets = places.map((place) => ids[place + 1]);
     const { logprobs, entropy } = head.score(pass, { hidden, places, targets, temperature });
     pass.submit();
     const [lp, h] = await this.gpu.readAll([logprobs, entropy]);
-    places.forEach((at, n) => {
-      scores.logprobs[Math.floor(at / T)][at % T] = lp[n];
-      scores.entropy[Math.floor(at / T)][at % T] = h[n];
+    predicting.forEach(({ b, t }, n) => {
+      scores.logprobs[b][t] = lp[n];
+      scores.entropy[b][t] = h[n];
     });
     return scores;
   }

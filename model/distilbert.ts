@@ -58,7 +58,7 @@ export function distilbertParameters(config: DistilBertConfig): ParameterSpec[] 
 }
 
 /**
- * Token ids to the hidden states after the last block, (B*T, C).
+ * Token ids to the hidden states after the last block, (N, C).
  *
  * With `train` every layer keeps its activations in `context.arena` for {@linkcode distilbertBackward};
  * without, the layers share them.
@@ -87,7 +87,7 @@ export function distilbertForward(
  * Backward of {@linkcode distilbertForward} with `train`: adds to every gradient of the trunk. Overwrites
  * `dhidden`.
  *
- * @param dhidden (B*T, C) gradient with respect to the hidden states.
+ * @param dhidden (N, C) gradient with respect to the hidden states.
  */
 export function distilbertBackward(
   context: LayerContext,

@@ -31,7 +31,7 @@ export function embed(
   return out;
 }
 
-/** Backward of {@linkcode embed}: adds to the gradients of the tables that are trained, padding left out. */
+/** Backward of {@linkcode embed}: adds to the gradients of the tables that are trained. */
 export function embedBackward(
   context: LayerContext,
   tables: EmbeddingTables,
@@ -42,21 +42,14 @@ export function embedBackward(
   for (const [table, rows] of [["tokens", host.ids], ["positions", host.positions]] as const) {
     const name = `${tables[table]}.weight`;
     if (!grads.has(name)) continue;
-    const groups = uploadGroups(context.arena, table, groupRows(rows, host.mask), rows.length);
+    const groups = uploadGroups(context.arena, table, groupRows(rows));
     embeddingBackward(context.pass, { dout, groups, dtable: grads.get(name) });
   }
 }
 
-/** @param most As many groups as there can be, for slots that need not grow with the next batch. */
-function uploadGroups(
-  arena: Arena,
-  table: string,
-  groups: ReturnType<typeof groupRows>,
-  most: number,
-) {
+function uploadGroups(arena: Arena, table: string, groups: ReturnType<typeof groupRows>) {
   const upload = (name: string, data: Uint32Array) => {
-    const slot = arena.take(`${table}.${name}`, [most], "u32");
-    const tensor = slot.rows(0, data.length);
+    const tensor = arena.take(`${table}.${name}`, [data.length], "u32");
     arena.gpu.write(tensor, data);
     return tensor;
   };

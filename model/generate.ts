@@ -152,7 +152,9 @@ function startDecoding(
   const padId = model.tokenizer.eosId;
   const padded = padLeft(promptIds, padId);
   const batch = model.upload(padded);
-  const { B, T: Q } = batch;
+  const { lengths } = batch.sequences;
+  const B = lengths.length;
+  const Q = Math.max(...lengths);
   const columns = Q + maxNewTokens;
 
   const tokens = upload(
@@ -167,10 +169,12 @@ function startDecoding(
   const positions = upload(
     arena,
     "decode.positions",
-    promptIds.map((ids) => ids.length - 1),
+    lengths.map((length) => length - 1),
     "u32",
   );
-  const lastPlaces = upload(arena, "decode.last", promptIds.map((_, b) => b * Q + Q - 1), "u32");
+  const last = lengths.map((length, b) => batch.host.starts[b] + length - 1);
+  const lastPlaces = upload(arena, "decode.last", last, "u32");
+  const keys = upload(arena, "decode.keys", lengths.flatMap((length) => [Q - length, 0]), "u32");
   const finished = upload(arena, "decode.finished", promptIds.map(() => 0), "u32");
   const stopIds = upload(arena, "decode.stop", stop.length > 0 ? stop : [0xffffffff], "u32");
   const current = arena.take("decode.current", [B], "u32");
@@ -181,7 +185,7 @@ function startDecoding(
       { length: config.nLayer },
       (_, l) => arena.take(`decode.cache${l}`, [B, columns, 2 * config.nEmbd]),
     ),
-    keys: batch.keys,
+    keys: keys.view([B, 2]),
     position,
   };
 

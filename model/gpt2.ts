@@ -24,7 +24,7 @@ export interface KvCache {
   layers: readonly Tensor[];
   /** (B, 2) the first column of each row that is a token; the second number is not read. */
   keys: Tensor<"u32">;
-  /** (1) the column of the first token of this forward pass. */
+  /** (1) the column of the first token of this forward pass, of its longest row. */
   position: Tensor<"u32">;
 }
 
@@ -75,7 +75,7 @@ export interface TrunkOptions {
 
 /**
  * The trunk of GPT-2, or of GPT-Neo, whose attention differs: token ids to the hidden states after the last
- * layer norm, (B*T, C).
+ * layer norm, (N, C).
  *
  * With `train` every layer that is not frozen keeps its activations in `context.arena` for
  * {@linkcode gpt2Backward}; others share them. With a `cache`, the keys and values of the batch are stored in it.
@@ -89,16 +89,15 @@ export function gpt2Forward(
     & TrunkOptions = {},
 ): Tensor {
   const { pass, arena } = context;
-  const { B, T } = batch;
-  const { nEmbd: C, nLayer, layerNormEpsilon: epsilon } = config;
+  const { nLayer, layerNormEpsilon: epsilon } = config;
 
-  let residual = embed(context, TABLES, batch); // (B*T, C)
+  let residual = embed(context, TABLES, batch); // (N, C)
   for (let l = 0; l < nLayer; l++) {
     const slots = slotsOf(arena, train && l >= frozenBlocks ? `h${l}.` : "h.");
     residual = block(context, config, l, slots, residual, (qkv) => {
       if (cache) {
         const { layers, position } = cache;
-        kvStore(pass, { qkv: qkv.view([B, T, 3 * C]), cache: layers[l], position });
+        kvStore(pass, { qkv, sequences: batch.sequences, cache: layers[l], position });
       }
       return attendWithin(context, slots, batch, qkv, attentionOptions(config, l));
     });
@@ -135,7 +134,7 @@ export function gpt2Decode(
  * Backward of {@linkcode gpt2Forward} with `train` and as many frozen blocks: adds to every gradient of the trunk
  * above these.
  *
- * @param dhidden (B*T, C) gradient with respect to the hidden states.
+ * @param dhidden (N, C) gradient with respect to the hidden states.
  */
 export function gpt2Backward(
   context: LayerContext,
@@ -145,7 +144,7 @@ export function gpt2Backward(
   { frozenBlocks = 0 }: TrunkOptions = {},
 ): void {
   const { pass, arena } = context;
-  const N = batch.B * batch.T;
+  const { N } = batch;
   const { nLayer, nEmbd: C } = config;
   const streamOf = (l: number) => {
     const slots = slotsOf(arena, l < frozenBlocks ? "h." : `h${l}.`);

@@ -18,7 +18,7 @@ import {
 } from "./token_batch.ts";
 import type { TextCodec } from "./tokenizer.ts";
 
-/** Most tokens of a batch, padding included, unless one text has more: 48 MiB for BERT's widest activation. */
+/** Most tokens of a batch, unless one text has more: 48 MiB for BERT's widest activation. */
 const BATCH_TOKENS = 4096;
 
 /** What a {@linkcode SequenceClassifier} says of a text. */
@@ -205,10 +205,10 @@ export class SequenceClassifier implements Disposable {
   forward(pass: Pass, batch: TokenBatch, { train = false }: { train?: boolean } = {}): Tensor {
     const context = this.context(pass);
     const { trunk } = this.config;
-    const hidden = trunk.modelType === "gpt2" // (B*T, C)
+    const hidden = trunk.modelType === "gpt2" // (N, C)
       ? gpt2Forward(context, trunk, batch, { train })
       : distilbertForward(context, trunk, batch, { train });
-    const pooled = this.arena.take("pooled", [batch.B, hidden.columnCount]);
+    const pooled = this.arena.take("pooled", [batch.host.starts.length, hidden.columnCount]);
     gatherRows(pass, { source: hidden, index: this.#places(batch), out: pooled });
     return this.#head.forward(context, pooled);
   }
@@ -222,10 +222,11 @@ export class SequenceClassifier implements Disposable {
     const context = this.context(pass);
     const { trunk } = this.config;
     const C = trunk.modelType === "gpt2" ? trunk.nEmbd : trunk.dim;
-    const pooled = this.arena.take("pooled", [batch.B, C]);
-    const dpooled = this.arena.take("dpooled", [batch.B, C]);
+    const B = batch.host.starts.length;
+    const pooled = this.arena.take("pooled", [B, C]);
+    const dpooled = this.arena.take("dpooled", [B, C]);
     this.#head.backward(context, { pooled, dlogits, dpooled });
-    const dhidden = this.arena.take("dhidden", [batch.B * batch.T, C]);
+    const dhidden = this.arena.take("dhidden", [batch.N, C]);
     pass.clear(dhidden);
     scatterRows(pass, { source: dpooled, index: this.#places(batch), out: dhidden });
     if (trunk.modelType === "gpt2") gpt2Backward(context, trunk, batch, dhidden);
@@ -233,19 +234,15 @@ export class SequenceClassifier implements Disposable {
   }
 
   /**
-   * Classifies texts, in batches of like length so that padding costs little. A text's numbers do not depend on
-   * the others.
+   * Classifies texts, in batches of as many as fit. A text's numbers do not depend on the others.
    */
   async classify(texts: readonly string[]): Promise<Classification[]> {
     const encoded = texts.map((text) => this.encode(text));
-    const results: Classification[] = Array(texts.length);
-    for (const batch of batchesByLength(encoded.map(({ ids }) => ids.length))) {
-      const rows = await this.#logits(batch.map((i) => encoded[i].ids));
-      batch.forEach((i, row) => {
-        results[i] = this.#classification(rows[row], encoded[i].truncated);
-      });
+    const logits: number[][] = [];
+    for (const batch of batchesOf(encoded.map(({ ids }) => ids))) {
+      logits.push(...await this.#logits(batch));
     }
-    return results;
+    return logits.map((row, i) => this.#classification(row, encoded[i].truncated));
   }
 
   /**
@@ -294,27 +291,27 @@ export class SequenceClassifier implements Disposable {
     };
   }
 
-  /** (B) the row of the hidden states (B*T, C) that the head reads of each text. */
-  #places({ B, T, host }: TokenBatch): Tensor<"u32"> {
-    const places = this.arena.take("places", [B], "u32");
-    this.gpu.write(
-      places,
-      Array.from({ length: B }, (_, b) => {
-        const mask = host.mask.subarray(b * T, (b + 1) * T);
-        return b * T + (this.#head.token === "first" ? mask.indexOf(1) : mask.lastIndexOf(1));
-      }),
-    );
+  /** (B) the row of the hidden states (N, C) that the head reads of each text. */
+  #places({ sequences: { lengths }, host: { starts } }: TokenBatch): Tensor<"u32"> {
+    const isFirst = this.#head.token === "first";
+    const index = starts.map((start, b) => isFirst ? start : start + lengths[b] - 1);
+    const places = this.arena.take("places", [index.length], "u32");
+    this.gpu.write(places, index);
     return places;
   }
 }
 
-/** Indices of the lengths, from the shortest to the longest, in batches of at most `BATCH_TOKENS` with padding. */
-function batchesByLength(lengths: readonly number[]): number[][] {
-  const batches: number[][] = [];
-  for (const i of [...lengths.keys()].sort((a, b) => lengths[a] - lengths[b])) {
-    const batch = batches.at(-1);
-    if (batch && (batch.length + 1) * lengths[i] <= BATCH_TOKENS) batch.push(i);
-    else batches.push([i]);
+/** Rows of token ids in their order, in batches of at most `BATCH_TOKENS`. */
+function batchesOf(rows: readonly number[][]): number[][][] {
+  const batches: number[][][] = [];
+  let tokens = Infinity;
+  for (const row of rows) {
+    tokens += row.length;
+    if (tokens > BATCH_TOKENS) {
+      batches.push([]);
+      tokens = row.length;
+    }
+    batches.at(-1)!.push(row);
   }
   return batches;
 }

@@ -53,19 +53,19 @@ export function attentionLayer(
   return sum;
 }
 
-/** Every token of a batch attends to the others: (N, 3C) to (N, C). Keeps the slots `attention` and `lse`. */
+/** Every token of a batch attends to those of its row: (N, 3C) to (N, C). Keeps the slots `attention` and `lse`. */
 export function attendWithin(
   { pass }: LayerContext,
   slots: Slots,
-  { B, T, keys }: TokenBatch,
+  { N, sequences }: TokenBatch,
   qkv: Tensor,
   options: AttentionOptions,
 ): Tensor {
   const C = qkv.columnCount / 3;
-  const out = slots("attention", [B, T, C]);
-  const lse = slots("lse", [B, options.heads, T]);
-  attentionForward(pass, { qkv: qkv.view([B, T, 3 * C]), keys, out, lse }, options);
-  return out.view([B * T, C]);
+  const out = slots("attention", [N, C]);
+  const lse = slots("lse", [options.heads, N]);
+  attentionForward(pass, { qkv, sequences, out, lse }, options);
+  return out;
 }
 
 /**
@@ -79,7 +79,7 @@ export function attentionLayerBackward(
   context: LayerContext,
   slots: Slots,
   names: AttentionNames,
-  { x, dout, dx, batch: { B, T, keys } }: {
+  { x, dout, dx, batch: { N, sequences } }: {
     x: Tensor;
     dout: Tensor;
     dx: Tensor;
@@ -88,27 +88,26 @@ export function attentionLayerBackward(
   { accumulate = false, ...options }: AttentionOptions & { accumulate?: boolean },
 ): void {
   const { pass, arena } = context;
-  const [N, C] = [x.rowCount, x.columnCount];
+  const C = x.columnCount;
   const scratch = slotsOf(arena, "d");
-  const dattention = scratch("attention", [B, T, C]);
+  const dattention = scratch("attention", [N, C]);
   linearBackward(context, {
     name: names.proj,
     x: slots("attention", [N, C]),
     dout,
-    dx: dattention.view([N, C]),
+    dx: dattention,
   });
-  const dqkv = scratch("qkv", [B, T, 3 * C]);
+  const dqkv = scratch("qkv", [N, 3 * C]);
   attentionBackward(pass, {
-    qkv: slots("qkv", [B, T, 3 * C]),
-    keys,
-    out: slots("attention", [B, T, C]),
-    lse: slots("lse", [B, options.heads, T]),
+    qkv: slots("qkv", [N, 3 * C]),
+    sequences,
+    out: slots("attention", [N, C]),
+    lse: slots("lse", [options.heads, N]),
     dout: dattention,
-    delta: scratch("delta", [B, options.heads, T]),
+    delta: scratch("delta", [options.heads, N]),
     dqkv,
   }, options);
-  const dprojected = dqkv.view([N, 3 * C]);
-  linearBackward(context, { name: names.qkv, x, dout: dprojected, dx }, { accumulate });
+  linearBackward(context, { name: names.qkv, x, dout: dqkv, dx }, { accumulate });
 }
 
 /**

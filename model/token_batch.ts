@@ -1,3 +1,4 @@
+import type { Sequences } from "../kernels/attention.ts";
 import type { Arena, Tensor } from "../kernels/runtime/mod.ts";
 
 /** Token ids on the host, as models take them. */
@@ -8,20 +9,29 @@ export interface TokenRows {
   attentionMask?: readonly (readonly number[])[];
 }
 
-/** A padded batch of token ids on the GPU. */
+/** The tokens of a batch on the GPU, row after row without the padding, for which nothing is so computed. */
 export interface TokenBatch {
-  /** Rows. */
-  readonly B: number;
-  /** Columns, padding included. */
-  readonly T: number;
-  /** (B*T) token ids. */
+  /** Tokens of all rows. */
+  readonly N: number;
+  /** (N) token ids. */
   readonly ids: Tensor<"u32">;
-  /** (B*T) position ids: 0 at each row's first token, 0 at padding. */
+  /** (N) position ids: 0 at each row's first token. */
   readonly positions: Tensor<"u32">;
-  /** (B, 2) the first column that is a token, and one past the last. */
-  readonly keys: Tensor<"u32">;
-  /** The same on the host, for the plan of the embedding's gradient. */
-  readonly host: { ids: Uint32Array; positions: Uint32Array; mask: Uint32Array };
+  /** B rows. */
+  readonly sequences: Sequences;
+  /** On the host. */
+  readonly host: {
+    ids: Uint32Array; // (N)
+    positions: Uint32Array; // (N)
+    /** (B) the first token of each row, and the column in which it stood. */
+    starts: number[];
+    columns: number[];
+  };
+}
+
+/** Which of the N tokens of a batch stood in a row's column; it must have been a token. */
+export function placeOf({ host }: Pick<TokenBatch, "host">, b: number, column: number): number {
+  return host.starts[b] + column - host.columns[b];
 }
 
 /** Rows that cannot be a batch. */
@@ -55,7 +65,7 @@ export function padRight(rows: readonly (readonly number[])[], padId: number): R
 }
 
 /**
- * Uploads a batch into slots of `arena`; it lasts until the next upload under the same `slot`.
+ * Uploads the tokens of a batch into slots of `arena`; they last until the next upload under the same `slot`.
  *
  * Position ids count the tokens before: the exclusive running sum of the mask.
  *
@@ -70,11 +80,9 @@ export function uploadTokens(
 ): TokenBatch {
   const B = inputIds.length;
   const T = inputIds[0]?.length ?? 0;
-  if (B === 0 || T === 0) throw new TokenRowsError("Cannot make a batch: there are no tokens");
-  const ids = new Uint32Array(B * T);
-  const positions = new Uint32Array(B * T);
-  const mask = new Uint32Array(B * T);
-  const keys = new Uint32Array(B * 2);
+  const ids: number[] = [];
+  const positions: number[] = [];
+  const [starts, columns, lengths]: [number[], number[], number[]] = [[], [], []];
   inputIds.forEach((row, b) => {
     const rowMask = attentionMask?.[b] ?? row.map(() => 1);
     if (row.length !== T || rowMask.length !== T) {
@@ -101,23 +109,34 @@ export function uploadTokens(
           `Cannot make a batch: id ${row[t]} in row ${b} is outside the vocabulary of ${vocabSize}`,
         );
       }
-      ids[b * T + t] = row[t];
-      positions[b * T + t] = inside ? t - first : 0;
-      mask[b * T + t] = rowMask[t];
     }
-    keys.set([Math.max(first, 0), Math.max(first, 0) + count], 2 * b);
+    starts.push(ids.length);
+    columns.push(Math.max(first, 0));
+    lengths.push(count);
+    for (let t = 0; t < count; t++) {
+      ids.push(row[first + t]);
+      positions.push(t);
+    }
   });
+  const N = ids.length;
+  if (N === 0) throw new TokenRowsError("Cannot make a batch: there are no tokens");
   const upload = (name: string, data: Uint32Array, shape: number[]) => {
     const tensor = arena.take(`${slot}.${name}`, shape, "u32");
     arena.gpu.write(tensor, data);
     return tensor;
   };
+  const host = {
+    ids: Uint32Array.from(ids),
+    positions: Uint32Array.from(positions),
+    starts,
+    columns,
+  };
+  const bounds = Uint32Array.from(lengths.flatMap((length, b) => [starts[b], starts[b] + length]));
   return {
-    B,
-    T,
-    ids: upload("ids", ids, [B * T]),
-    positions: upload("positions", positions, [B * T]),
-    keys: upload("keys", keys, [B, 2]),
-    host: { ids, positions, mask },
+    N,
+    ids: upload("ids", host.ids, [N]),
+    positions: upload("positions", host.positions, [N]),
+    sequences: { bounds: upload("bounds", bounds, [B, 2]), lengths },
+    host,
   };
 }

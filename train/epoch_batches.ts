@@ -1,6 +1,6 @@
 import type { Rng } from "./rng.ts";
 
-/** Batches that are sorted by length together, so that rows of one batch need little padding. */
+/** Batches that are sorted by length together: attention takes as many workgroups as the longest row of a batch needs. */
 const POOL = 50;
 
 /**

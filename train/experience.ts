@@ -2,9 +2,9 @@ import { klForward } from "../kernels/kl.ts";
 import type { Tensor } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { ScoreHead } from "../model/score.ts";
-import type { TokenBatch } from "../model/token_batch.ts";
+import { placeOf, type TokenBatch } from "../model/token_batch.ts";
 import { valueForward } from "../model/value_head.ts";
-import { responseTokens, type Rollout, toRows } from "./rollout.ts";
+import { contextsOf, responseTokens, type Rollout, toRows } from "./rollout.ts";
 
 /** What the policy and the reference think of a rollout, before any update. */
 export interface Experience {
@@ -31,8 +31,9 @@ export interface Experience {
 
 /** A forward pass with `train` over all rows of a rollout, in their order; in the model's memory until its next one. */
 export interface KeptForward {
+  /** Every row without its last token. */
   batch: TokenBatch;
-  /** (B*T, C) hidden states after the trunk. */
+  /** (tokens, C) hidden states after the trunk. */
   trunk: Tensor;
   /** (N, V) in the order of {@linkcode responseTokens}, where they all exist at once. */
   logits?: Tensor | undefined;
@@ -52,7 +53,7 @@ export interface ScoreOptions {
 /**
  * Scores every response token by the policy and by the reference.
  *
- * With the kernels, shapes and padding of the update, so that there the ratio starts at exactly 1.
+ * With the kernels and shapes of the update, so that there the ratio starts at exactly 1.
  */
 export async function scoreRollout(
   { policy, reference }: { policy: CausalLM; reference: CausalLM },
@@ -62,14 +63,14 @@ export async function scoreRollout(
   const { gpu } = policy;
   const { mask } = rollout;
   const tokens = responseTokens(rollout, mask.map((_, b) => b));
-  const places = placesOf(tokens, rollout);
   const targets = tokens.map(({ id }) => id);
 
   const pass = gpu.record("score");
   const begin = (model: CausalLM, train: boolean) => {
     const head = new ScoreHead(model.arena, model.head, "score");
-    const batch = model.upload(rollout);
+    const batch = model.upload(contextsOf(rollout));
     const trunk = model.forward(pass, batch, { train });
+    const places = placesOf(tokens, batch, rollout);
     return { head, batch, trunk, rows: head.begin(pass, { hidden: trunk, places, targets }) };
   };
   const { head, batch, trunk, rows: ours } = begin(policy, keepForward);
@@ -116,10 +117,11 @@ export async function scoreRollout(
   };
 }
 
-/** Rows of the flattened (B*T) hidden states that predict the tokens: one column before each. */
+/** Which tokens of a batch predict those of responses: one column before each. */
 export function placesOf(
   tokens: readonly { b: number; r: number }[],
-  { Q, R }: { Q: number; R: number },
+  batch: Pick<TokenBatch, "host">,
+  { Q }: Pick<Rollout, "Q">,
 ): number[] {
-  return tokens.map(({ b, r }) => b * (Q + R) + Q + r - 1);
+  return tokens.map(({ b, r }) => placeOf(batch, b, Q + r - 1));
 }

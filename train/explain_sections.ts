@@ -27,7 +27,7 @@ export function explainPrompts({ run, rollout }: Shower): ExplainedSection {
       rows: ids,
       columns,
     }],
-    notes: [`prompt lengths ${queryLengths.join(", ")}; padding is masked out of attention`],
+    notes: [`prompt lengths ${queryLengths.join(", ")}; nothing is computed of the padding`],
   };
 }
 

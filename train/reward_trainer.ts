@@ -90,10 +90,7 @@ export class RewardTrainer implements Disposable {
   async evaluate(examples: readonly RewardExample[]): Promise<RewardEvaluation> {
     const { model, options: { objective } } = this;
     const { gpu } = model;
-    const batches = pieces(
-      examples.toSorted((a, b) => longest(a) - longest(b)),
-      EVALUATION_BATCH,
-    );
+    const batches = pieces(examples, EVALUATION_BATCH);
     const logits: Tensor[] = []; // of each batch, to be read at once
     for (const batch of batches) {
       const pass = gpu.record("reward.evaluate");

@@ -1,6 +1,6 @@
 import type { CausalLM } from "../model/causal_lm.ts";
 import type { GenerateOptions } from "../model/generate.ts";
-import { padLeft, TokenRowsError } from "../model/token_batch.ts";
+import { padLeft, type TokenRows, TokenRowsError } from "../model/token_batch.ts";
 import type { Sample } from "../reward/reward.ts";
 import { responseMask } from "./response.ts";
 
@@ -123,6 +123,20 @@ export function makeRollout(
     queryLengths: promptIds.map((ids) => ids.length),
     responseLengths,
     ended,
+  };
+}
+
+/** Some rows of a rollout, all by default, without the last token of each, which predicts nothing. */
+export function contextsOf(
+  { inputIds, attentionMask, Q, responseLengths }: Rollout,
+  rows: readonly number[] = inputIds.map((_, b) => b),
+): TokenRows {
+  const isContext = (b: number, column: number) => column < Q + responseLengths[b] - 1;
+  return {
+    inputIds: rows.map((b) => inputIds[b]),
+    attentionMask: rows.map((b) =>
+      attentionMask[b].map((bit, column) => isContext(b, column) ? bit : 0)
+    ),
   };
 }
 

@@ -63,13 +63,14 @@ export class SftTrainer implements Disposable {
     optimizer.learningRate = options.learningRate(this.steps);
     const tokens = countTargets(rows);
     let loss = 0;
-    const parts = split(rows, options.gradientAccumulation ?? 1);
+    const parts = split(rows, options.gradientAccumulation ?? 1)
+      .map(shift)
+      .filter(({ targets }) => targets.length > 0);
     for (const [index, part] of parts.entries()) {
-      const { pass, losses, weights } = this.#record(part, tokens, index === 0);
+      const { pass, losses } = this.#record(part, tokens, index === 0);
       if (index === parts.length - 1) optimizer.step(pass, trained, grads);
       pass.submit();
-      const perToken = await gpu.read(losses);
-      loss += weights.reduce((sum, weight, n) => weight > 0 ? sum + weight * perToken[n] : sum, 0);
+      loss += (await gpu.read(losses)).reduce((sum, nats) => sum + nats / tokens, 0);
     }
     const [gradNorm] = await gpu.read(optimizer.norm);
     this.steps++;
@@ -85,13 +86,12 @@ export class SftTrainer implements Disposable {
   }
 
   /** Records forward and backward of one micro-batch, each token weighted by 1 / total. */
-  #record(rows: TokenRows, total: number, first: boolean) {
+  #record({ inputs, targets }: Shifted, total: number, first: boolean) {
     const { model } = this;
     const { gpu, config, arena, head } = model;
-    const { inputs, targets, weights } = shift(rows, total);
     const batch = model.upload(inputs);
     const targetIds = upload(arena, "sft.targets", targets, "u32");
-    const targetWeights = upload(arena, "sft.weights", weights, "f32");
+    const targetWeights = upload(arena, "sft.weights", targets.map(() => 1 / total), "f32");
 
     const pass = gpu.record("sft");
     if (first) model.grads!.clear(pass);
@@ -114,7 +114,7 @@ export class SftTrainer implements Disposable {
       });
     }
     model.backward(pass, batch, dhidden);
-    return { pass, losses, weights };
+    return { pass, losses };
   }
 
   /** Frees the optimizer; the model stays. */
@@ -123,32 +123,32 @@ export class SftTrainer implements Disposable {
   }
 }
 
-function isTarget({ attentionMask }: TokenRows, b: number, t: number): boolean {
+/** Whether a token follows the one in column t. */
+function isTarget({ inputIds, attentionMask }: TokenRows, b: number, t: number): boolean {
   const mask = attentionMask?.[b];
-  return !mask || (mask[t] === 1 && mask[t + 1] === 1);
+  return t + 1 < inputIds[b].length && (!mask || (mask[t] === 1 && mask[t + 1] === 1));
 }
 
 function countTargets(rows: TokenRows): number {
   let count = 0;
-  rows.inputIds.forEach((row, b) => {
-    for (let t = 0; t + 1 < row.length; t++) if (isTarget(rows, b, t)) count++;
-  });
+  rows.inputIds.forEach((row, b) => row.forEach((_, t) => count += Number(isTarget(rows, b, t))));
   if (count === 0) throw new RangeError("Cannot train on this batch: no token follows another");
   return count;
 }
 
-/** Inputs without the last column; targets without the first, weighted 1 / total or, at padding, 0. */
-function shift(rows: TokenRows, total: number) {
-  const { inputIds, attentionMask } = rows;
-  const inputs: TokenRows = {
-    inputIds: inputIds.map((row) => row.slice(0, -1)),
-    ...(attentionMask && { attentionMask: attentionMask.map((row) => row.slice(0, -1)) }),
-  };
-  const targets = inputIds.flatMap((row) => row.slice(1));
-  const weights = inputIds.flatMap((row, b) =>
-    row.slice(1).map((_, t) => isTarget(rows, b, t) ? 1 / total : 0)
+/** N tokens, each of which another follows, and these. */
+interface Shifted {
+  inputs: TokenRows;
+  targets: number[];
+}
+
+function shift(rows: TokenRows): Shifted {
+  const { inputIds } = rows;
+  const attentionMask = inputIds.map((row, b) => row.map((_, t) => Number(isTarget(rows, b, t))));
+  const targets = inputIds.flatMap((row, b) =>
+    row.slice(1).filter((_, t) => attentionMask[b][t] === 1)
   );
-  return { inputs, targets, weights };
+  return { inputs: { inputIds, attentionMask }, targets };
 }
 
 /** Splits rows into equal micro-batches. */

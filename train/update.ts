@@ -11,7 +11,7 @@ import { type Experience, type KeptForward, placesOf } from "./experience.ts";
 import type { UpdateStats } from "./metrics.ts";
 import type { Minibatch } from "./minibatches.ts";
 import type { AdamW } from "./optimizer.ts";
-import { type ResponseToken, responseTokens, type Rollout } from "./rollout.ts";
+import { contextsOf, type ResponseToken, responseTokens, type Rollout } from "./rollout.ts";
 
 /** The constants of PPO's loss. */
 export interface LossOptions {
@@ -121,7 +121,7 @@ export class PolicyUpdate {
     // Forward: the trunk on whole rows, the heads on the places that predict a response token.
     const { batch, trunk, logits: kept } = forward ?? this.#forward(pass, rollout, rows);
     const local = tokens.map(({ b, r }) => ({ b: rows.indexOf(b), r }));
-    const places = upload(arena, "ppo.places", placesOf(local, rollout), "u32");
+    const places = upload(arena, "ppo.places", placesOf(local, batch, rollout), "u32");
     const hidden = arena.take("ppo.hidden", [N, C]);
     gatherRows(pass, { source: trunk, index: places, out: hidden });
 
@@ -194,19 +194,16 @@ export class PolicyUpdate {
     valueBackward(context, { hidden, dvalues, dhidden });
 
     // Backward through the trunk.
-    const dtrunk = arena.take("dhidden", [batch.B * batch.T, C]);
+    const dtrunk = arena.take("dhidden", [batch.N, C]);
     pass.clear(dtrunk);
     scatterRows(pass, { source: dhidden, index: places, out: dtrunk });
     policy.backward(pass, batch, dtrunk);
   }
 
   /** Records the policy's trunk on some rows. */
-  #forward(pass: Pass, { inputIds, attentionMask }: Rollout, rows: readonly number[]): KeptForward {
+  #forward(pass: Pass, rollout: Rollout, rows: readonly number[]): KeptForward {
     const { policy } = this.models;
-    const batch = policy.upload({
-      inputIds: rows.map((b) => inputIds[b]),
-      attentionMask: rows.map((b) => attentionMask[b]),
-    });
+    const batch = policy.upload(contextsOf(rollout, rows));
     return { batch, trunk: policy.forward(pass, batch, { train: true }) };
   }
 

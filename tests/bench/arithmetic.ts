@@ -10,11 +10,13 @@ export type Phase = typeof PHASES[number];
  *
  * With N the parameters of the blocks' matrices, 12 L C^2, a token takes 2 N in the trunk and 2 V C in the head, and a
  * query 4 L C for each of its keys; a backward takes twice its forward (Kaplan et al. 2020, arXiv:2001.08361, table
- * 1). Prompts take no part in the head. The exact KL has the reference's logits once more in the update.
+ * 1). A row's last token is not fed to a model, and prompts take no part in the head. Where the first minibatch is the
+ * whole batch, it takes the forward pass that was scored.
  */
 export function stepArithmetic(workload: Workload): Record<Phase, number> {
-  const { layers, width, vocabulary, prompt, response, batchSize, epochs } = workload;
-  const length = prompt + response;
+  const { layers, width, vocabulary, prompt, response, batchSize, miniBatchSize, epochs } =
+    workload;
+  const length = prompt + response - 1;
   const trunk = 2 * 12 * layers * width ** 2 * length * batchSize;
   const attention = 4 * layers * width * (length * (length + 1) / 2) * batchSize; // causal
   const head = 2 * vocabulary * width * response * batchSize;
@@ -22,6 +24,6 @@ export function stepArithmetic(workload: Workload): Record<Phase, number> {
   return {
     generate: forward,
     forward: 2 * forward, // policy and reference
-    update: epochs * (3 * forward + head),
+    update: epochs * 3 * forward - (miniBatchSize === batchSize ? forward : 0),
   };
 }

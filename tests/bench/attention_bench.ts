@@ -2,6 +2,7 @@ import { attentionBackward, attentionForward } from "../../kernels/attention.ts"
 import { attentionDecode } from "../../kernels/attention_decode.ts";
 import { Gpu, type Pass } from "../../kernels/runtime/mod.ts";
 import { randn } from "../helpers/close.ts";
+import { evenSequences } from "../helpers/sequences.ts";
 
 /** Dispatches in one iteration; waiting for them adds about 12 ms to it, whatever they cost. */
 const REPEATS = 10;
@@ -27,25 +28,27 @@ for (
   ]
 ) {
   const C = heads * headSize;
-  const qkv = gpu.tensor(randn(B * T * 3 * C, 1), [B, T, 3 * C]);
-  const keys = gpu.tensor(Array.from({ length: 2 * B }, (_, i) => i % 2 * T), [B, 2], "u32");
-  const out = gpu.empty([B, T, C]);
-  const lse = gpu.empty([B, heads, T]);
-  const dout = gpu.tensor(randn(B * T * C, 2), [B, T, C]);
-  const delta = gpu.empty([B, heads, T]);
-  const dqkv = gpu.empty([B, T, 3 * C]);
+  const N = B * T;
+  const qkv = gpu.tensor(randn(N * 3 * C, 1), [N, 3 * C]);
+  const sequences = evenSequences(gpu, B, T);
+  const keys = gpu.tensor(Array(2 * B).fill(0), [B, 2], "u32");
+  const out = gpu.empty([N, C]);
+  const lse = gpu.empty([heads, N]);
+  const dout = gpu.tensor(randn(N * C, 2), [N, C]);
+  const delta = gpu.empty([heads, N]);
+  const dqkv = gpu.empty([N, 3 * C]);
   const cache = gpu.tensor(randn(B * T * 2 * C, 3), [B, T, 2 * C]);
   const position = gpu.tensor([T - 1], [1], "u32");
 
   const group = `(${B}, ${T}, ${heads} x ${headSize})`;
-  const forward = { qkv, keys, out, lse };
+  const forward = { qkv, sequences, out, lse };
   const backward = { ...forward, dout, delta, dqkv };
   const decode = {
-    qkv: qkv.view([B * T, 3 * C]).rows(0, B),
+    qkv: qkv.rows(0, B),
     cache,
     keys,
     position,
-    out: out.view([B * T, C]).rows(0, B),
+    out: out.rows(0, B),
   };
   for (const window of T > 128 ? [0, 64] : [0]) {
     const options = { heads, window };

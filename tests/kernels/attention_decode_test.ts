@@ -96,8 +96,21 @@ async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32A
     );
 
   const pass = gpu.record();
-  const qkv = tensor(slice(0, prompt), [B, prompt, 3 * C]);
-  kvStore(pass, { qkv, cache, position: at(0) });
+  const lengths = sizes.first.map((first) => Math.max(0, prompt - first)); // of the prompts
+  let start = 0;
+  const bounds = gpu.tensor(
+    lengths.flatMap((length) => [start, start += length]),
+    [B, 2],
+    "u32",
+  );
+  used.push(bounds);
+  const prompts = lengths.flatMap((length, b) => {
+    const end = (b * columns + prompt) * 3 * C;
+    return Array.from(x.subarray(end - length * 3 * C, end));
+  });
+  const qkv = tensor(prompts, [start, 3 * C]);
+  const position = at(prompt - Math.max(...lengths));
+  kvStore(pass, { qkv, sequences: { bounds, lengths }, cache, position });
   const outs: Tensor[] = [];
   for (let column = prompt; column < columns; column++) {
     const position = at(column);
@@ -137,17 +150,24 @@ Deno.test("attentionDecode() agrees with the last row of attentionForward()", ()
     const { B, heads, headSize, columns: T } = sizes;
     const C = heads * headSize;
     const x = randn(B * T * 3 * C, 1);
-    const qkv = gpu.tensor(x, [B, T, 3 * C]);
-    const keys = gpu.tensor(sizes.first.flatMap((first) => [first, T]), [B, 2], "u32");
-    const out = gpu.empty([B, T, C]);
-    const lse = gpu.empty([B, heads, T]);
+    const lengths = sizes.first.map((first) => T - first);
+    const tokens = sizes.first.flatMap((first, b) =>
+      Array.from(x.subarray((b * T + first) * 3 * C, (b + 1) * T * 3 * C))
+    );
+    let N = 0;
+    const bounds = gpu.tensor(lengths.flatMap((length) => [N, N += length]), [B, 2], "u32");
+    const qkv = gpu.tensor(tokens, [N, 3 * C]);
+    const [out, lse] = [gpu.empty([N, C]), gpu.empty([heads, N])];
     const pass = gpu.record();
-    attentionForward(pass, { qkv, keys, out, lse }, { heads });
+    attentionForward(pass, { qkv, sequences: { bounds, lengths }, out, lse }, { heads });
     pass.submit();
     const full = await gpu.read(out);
-    gpu.free(qkv, keys, out, lse);
+    gpu.free(qkv, bounds, out, lse);
     const [row] = await decode(gpu, x, sizes);
-    const last = row.map((_, i) => full[(Math.floor(i / C) * T + T - 1) * C + i % C]);
+    const ends = lengths.map((_, b) =>
+      lengths.slice(0, b + 1).reduce((sum, length) => sum + length)
+    );
+    const last = row.map((_, i) => full[(ends[Math.floor(i / C)] - 1) * C + i % C]);
     assertClose(row, last, { atol: 1e-6 }); // the same 20 products, summed in another order
   }));
 
@@ -165,9 +185,11 @@ Deno.test("attentionDecode() gives zeros where no key is valid, and survives sco
 for (const C of [6, 8]) {
   Deno.test(`kvStore() writes its columns of the cache and no others: C = ${C}`, () =>
     withGpu(async (gpu) => {
-      const [B, Q, columns] = [2, 3, 5];
-      const x = randn(B * Q * 3 * C, 1);
-      const qkv = gpu.tensor(x, [B, Q, 3 * C]);
+      const [B, columns] = [3, 5];
+      const lengths = [1, 3, 0];
+      const bounds = gpu.tensor([0, 1, 1, 4, 4, 4], [B, 2], "u32");
+      const x = randn(4 * 3 * C, 1);
+      const qkv = gpu.tensor(x, [4, 3 * C]);
       for (const start of [0, 1, 4]) {
         const cache = gpu.tensor(new Float32Array(B * columns * 2 * C).fill(7), [
           B,
@@ -176,17 +198,19 @@ for (const C of [6, 8]) {
         ]);
         const position = gpu.tensor([start], [1], "u32");
         const pass = gpu.record();
-        kvStore(pass, { qkv, cache, position });
+        kvStore(pass, { qkv, sequences: { bounds, lengths }, cache, position });
         pass.submit();
+        // The only token of the first row stands in the column of the last of the second.
+        const places = [[start + 2], [start, start + 1, start + 2], []];
         const expected = Float32Array.from({ length: cache.size }, (_, i) => {
-          const q = Math.floor(i / (2 * C)) % columns - start;
           const b = Math.floor(i / (2 * C * columns));
-          return q < 0 || q >= Q ? 7 : x[(b * Q + q) * 3 * C + C + i % (2 * C)];
+          const t = places[b].indexOf(Math.floor(i / (2 * C)) % columns);
+          return t < 0 ? 7 : x[(b + t) * 3 * C + C + i % (2 * C)];
         });
         assertEquals(await gpu.read(cache), expected);
         gpu.free(cache, position);
       }
-      gpu.free(qkv);
+      gpu.free(qkv, bounds);
     }));
 }
 
@@ -206,7 +230,11 @@ Deno.test("kvStore() and attentionDecode() refuse wrong shapes", () =>
       const bad = { ...tensors, [key]: key === "keys" || key === "position" ? wrongWhole : wrong };
       assertThrows(() => attentionDecode(pass, bad, { heads: 2 }), ShapeError, key);
       if (["qkv", "cache", "position"].includes(key)) {
-        assertThrows(() => kvStore(pass, bad), ShapeError, "kvStore");
+        const token = {
+          ...bad,
+          qkv: bad.qkv.view([bad.qkv.size / bad.qkv.columnCount, bad.qkv.columnCount]),
+        };
+        assertThrows(() => kvStore(pass, token), ShapeError, "kvStore");
       }
     }
     gpu.free(...Object.values(tensors), wrong, wrongWhole);

@@ -67,43 +67,87 @@ const CASES: Record<string, reference.Case> = {
 const slow = (name: string) =>
   name === "head size 64" && Deno.env.get("KL_GUARD_SUBGROUPS") === "off";
 
-async function forward(gpu: Gpu, x: ArrayLike<number>, sizes: reference.Case) {
-  const { B, T, heads, headSize } = sizes;
-  const C = heads * headSize;
-  const qkv = gpu.tensor(x, [B, T, 3 * C]);
-  const keys = gpu.tensor(sizes.keys, [B, 2], "u32");
-  const out = gpu.tensor(new Float32Array(B * T * C).fill(NaN), [B, T, C]);
-  const lse = gpu.tensor(new Float32Array(B * heads * T).fill(NaN), [B, heads, T]);
-  const pass = gpu.record();
-  attentionForward(pass, { qkv, keys, out, lse }, sizes);
-  pass.submit();
-  const [outValues, lseValues] = await gpu.readAll([out, lse]);
-  gpu.free(qkv, keys, out, lse);
-  return { out: outValues, lse: lseValues };
+/** The rows of a (B, T, width) array that are no padding, one after another. */
+function withoutPadding(
+  data: ArrayLike<number>,
+  { B, T, keys }: reference.Case,
+  width: number,
+): Float32Array<ArrayBuffer> {
+  const of = (b: number) =>
+    Array.from(data).slice((b * T + keys[2 * b]) * width, (b * T + keys[2 * b + 1]) * width);
+  return Float32Array.from(Array.from({ length: B }, (_, b) => of(b)).flat());
 }
 
-async function backward(
+/** A (B, NH, T) array as (NH, N), without padding. */
+function perHead(data: ArrayLike<number>, sizes: reference.Case): Float32Array {
+  const { B, T, heads } = sizes;
+  const ofHead = (head: number) =>
+    Array.from(data).filter((_, i) => Math.floor(i / T) % heads === head);
+  return Float32Array.from(
+    Array.from({ length: heads }, (_, head) => [
+      ...withoutPadding(ofHead(head), { ...sizes, B }, 1),
+    ]).flat(),
+  );
+}
+
+/** All tensors of both directions; the results are NaN at first. */
+function tensorsOf(gpu: Gpu, x: ArrayLike<number>, dy: ArrayLike<number>, sizes: reference.Case) {
+  const { B, keys, heads, headSize } = sizes;
+  const C = heads * headSize;
+  const lengths = Array.from({ length: B }, (_, b) => keys[2 * b + 1] - keys[2 * b]);
+  const N = lengths.reduce((sum, length) => sum + length, 0);
+  let start = 0;
+  const bounds = lengths.flatMap((length) => [start, start += length]);
+  const unknown = (shape: number[]) =>
+    gpu.tensor(new Float32Array(shape[0] * shape[1]).fill(NaN), shape);
+  return {
+    qkv: gpu.tensor(withoutPadding(x, sizes, 3 * C), [N, 3 * C]),
+    sequences: { bounds: gpu.tensor(bounds, [B, 2], "u32"), lengths },
+    out: unknown([N, C]),
+    lse: unknown([heads, N]),
+    dout: gpu.tensor(withoutPadding(dy, sizes, C), [N, C]),
+    delta: unknown([heads, N]),
+    dqkv: unknown([N, 3 * C]),
+  };
+}
+
+/** Both directions on the GPU, without padding. */
+async function attend(
   gpu: Gpu,
   x: ArrayLike<number>,
   dy: ArrayLike<number>,
   sizes: reference.Case,
-) {
-  const { B, T, heads, headSize } = sizes;
-  const C = heads * headSize;
-  const qkv = gpu.tensor(x, [B, T, 3 * C]);
-  const keys = gpu.tensor(sizes.keys, [B, 2], "u32");
-  const out = gpu.empty([B, T, C]);
-  const lse = gpu.empty([B, heads, T]);
-  const dout = gpu.tensor(dy, [B, T, C]);
-  const delta = gpu.empty([B, heads, T]);
-  const dqkv = gpu.tensor(new Float32Array(B * T * 3 * C).fill(NaN), [B, T, 3 * C]);
+): Promise<Record<"out" | "lse" | "dqkv", Float32Array>> {
+  const tensors = tensorsOf(gpu, x, dy, sizes);
+  const { qkv, sequences, out, lse, dout, delta, dqkv } = tensors;
   const pass = gpu.record();
-  attentionForward(pass, { qkv, keys, out, lse }, sizes);
-  attentionBackward(pass, { qkv, keys, out, lse, dout, delta, dqkv }, sizes);
+  attentionForward(pass, { qkv, sequences, out, lse }, sizes);
+  attentionBackward(pass, tensors, sizes);
   pass.submit();
-  const values = await gpu.read(dqkv);
-  gpu.free(qkv, keys, out, lse, dout, delta, dqkv);
-  return values;
+  const results = {
+    out: await gpu.read(out),
+    lse: await gpu.read(lse),
+    dqkv: await gpu.read(dqkv),
+  };
+  gpu.free(qkv, sequences.bounds, out, lse, dout, delta, dqkv);
+  return results;
+}
+
+/** The same by the reference, to which padding has no gradient. */
+function attendByReference(x: ArrayLike<number>, dy: ArrayLike<number>, sizes: reference.Case) {
+  const { T, keys, heads, headSize } = sizes;
+  const C = heads * headSize;
+  const isToken = (i: number) => {
+    const [b, t] = [Math.floor(i / (C * T)), Math.floor(i / C) % T];
+    return t >= keys[2 * b] && t < keys[2 * b + 1];
+  };
+  const { out, lse } = reference.attention(x, sizes);
+  const dqkv = reference.attentionBackward(x, Array.from(dy, (d, i) => isToken(i) ? d : 0), sizes);
+  return {
+    out: withoutPadding(out, sizes, C),
+    lse: perHead(lse, sizes),
+    dqkv: withoutPadding(dqkv, sizes, 3 * C),
+  };
 }
 
 function inputs({ B, T, heads, headSize }: reference.Case) {
@@ -118,12 +162,11 @@ for (const [name, sizes] of Object.entries(CASES)) {
     fn: () =>
       withGpu(async (gpu) => {
         const { x, dy } = inputs(sizes);
-        const actual = await forward(gpu, x, sizes);
-        const expected = reference.attention(x, sizes);
+        const actual = await attend(gpu, x, dy, sizes);
+        const expected = attendByReference(x, dy, sizes);
         assertClose(actual.out, expected.out, CLOSE, "out");
         assertClose(actual.lse, expected.lse, CLOSE, "lse");
-        const gradient = reference.attentionBackward(x, dy, sizes);
-        assertClose(await backward(gpu, x, dy, sizes), gradient, CLOSE_GRADIENT, "dqkv");
+        assertClose(actual.dqkv, expected.dqkv, CLOSE_GRADIENT, "dqkv");
       }),
   });
 }
@@ -147,50 +190,38 @@ Deno.test("attentionForward() and attentionBackward() survive scores of 1e5", ()
     const sizes = { B: 1, T: 20, heads: 2, headSize: 8, keys: [3, 20] };
     const { x, dy } = inputs(sizes);
     const large = x.map((xi) => 300 * xi);
-    const { out, lse } = await forward(gpu, large, sizes);
-    const expected = reference.attention(large, sizes);
+    const { out, lse, dqkv } = await attend(gpu, large, dy, sizes);
+    const expected = attendByReference(large, dy, sizes);
     // One rounding of a score of 1e5 moves its weight by 1e-2; most rows have a weight of exactly one.
     assertClose(out, expected.out, { atol: 3, rtol: 1e-2 }, "out");
     assertClose(lse, expected.lse, { atol: 0.05, rtol: 1e-6 }, "lse");
-    assert((await backward(gpu, large, dy, sizes)).every(Number.isFinite));
+    assert(dqkv.every(Number.isFinite));
   }));
 
-/** Rows `start` to `stop` of sequence b of a (B, T, width) array. */
-function rowsOf(
-  data: ArrayLike<number>,
-  T: number,
-  width: number,
-  b: number,
-  start: number,
-  stop: number,
-): number[] {
-  return Array.from(data).slice((b * T + start) * width, (b * T + stop) * width);
-}
-
-Deno.test("attentionForward() gives a row the same bits in any batch and under any padding", () =>
+Deno.test("attentionForward() and attentionBackward() give a sequence the same bits in any company", () =>
   withGpu(async (gpu) => {
-    const heads = 2;
-    const headSize = 8;
+    const [heads, headSize, tokens] = [2, 8, 37];
     const C = heads * headSize;
-    const tokens = 37;
-    const x = randn(tokens * 3 * C, 3);
+    const [x, dy] = [randn(tokens * 3 * C, 3), randn(tokens * C, 5)];
     const one = { B: 1, T: tokens, heads, headSize, keys: [0, tokens] };
-    for (
-      const { left, right, window } of [
-        { left: 0, right: 40, window: 0 },
-        { left: 1, right: 0, window: 0 },
-        { left: 13, right: 7, window: 0 },
-        { left: 13, right: 7, window: 9 },
-      ]
-    ) {
-      const alone = await forward(gpu, x, { ...one, window });
-      const T = left + tokens + right;
-      const padded = randn(3 * T * 3 * C, 4);
-      padded.set(x, (T + left) * 3 * C);
-      const keys = [0, T, left, left + tokens, T, T];
-      const { out } = await forward(gpu, padded, { B: 3, T, heads, headSize, keys, window });
-      const row = rowsOf(out, T, C, 1, left, left + tokens);
-      assertEquals(row, Array.from(alone.out), `${left} columns before, ${right} after`);
+    const others = [
+      { before: 77, after: 0, window: 0 },
+      { before: 1, after: 0, window: 0 },
+      { before: 13, after: 50, window: 0 },
+      { before: 0, after: 44, window: 9 },
+    ];
+    for (const { before, after, window } of others) {
+      const alone = await attend(gpu, x, dy, { ...one, window });
+      const T = Math.max(before, tokens, after);
+      const [manyX, manyDy] = [randn(3 * T * 3 * C, 4), randn(3 * T * C, 6)];
+      manyX.set(x, T * 3 * C);
+      manyDy.set(dy, T * C);
+      const keys = [0, before, 0, tokens, 0, after];
+      const { out, dqkv } = await attend(gpu, manyX, manyDy, { ...one, B: 3, T, keys, window });
+      const own = (data: Float32Array, width: number) =>
+        data.slice(before * width, (before + tokens) * width);
+      assertEquals(own(out, C), alone.out, `${before} tokens before, ${after} after`);
+      assertEquals(own(dqkv, 3 * C), alone.dqkv, `${before} tokens before, ${after} after`);
     }
   }));
 
@@ -201,39 +232,28 @@ Deno.test("keys outside of the window of every row of a workgroup are not even r
     const { x, dy } = inputs(sizes);
     const near = 3 * C * (T - 64 - 2); // what the last 64 rows see, a workgroup at most
     const far = x.map((xi, i) => i < 3 * C * 64 ? NaN : xi); // where they would be multiplied by 0
-    const [{ out }, { out: expected }] = [
-      await forward(gpu, far, sizes),
-      reference.attention(x, sizes),
-    ];
-    assertClose(out.slice(near / 3 + 2 * C), expected.slice(near / 3 + 2 * C), CLOSE, "out");
-    const gradient = reference.attentionBackward(x, dy, sizes);
-    assertClose(
-      (await backward(gpu, far, dy, sizes)).slice(near),
-      gradient.slice(near),
-      CLOSE_GRADIENT,
-    );
+    const actual = await attend(gpu, far, dy, sizes);
+    const expected = attendByReference(x, dy, sizes);
+    const last = near / 3 + 2 * C;
+    assertClose(actual.out.slice(last), expected.out.slice(last), CLOSE, "out");
+    assertClose(actual.dqkv.slice(near), expected.dqkv.slice(near), CLOSE_GRADIENT, "dqkv");
   }));
 
 Deno.test("attentionBackward() gives the same bits twice", () =>
   withGpu(async (gpu) => {
     const { x, dy } = inputs(CASES["left padding"]);
-    const once = await backward(gpu, x, dy, CASES["left padding"]);
-    assertEquals(await backward(gpu, x, dy, CASES["left padding"]), once);
+    const once = await attend(gpu, x, dy, CASES["left padding"]);
+    assertEquals(await attend(gpu, x, dy, CASES["left padding"]), once);
   }));
 
 Deno.test("attentionForward() and attentionBackward() refuse wrong shapes", () =>
   withGpu((gpu) => {
-    const tensors = {
-      qkv: gpu.empty([2, 3, 24]),
-      keys: gpu.empty([2, 2], "u32"),
-      out: gpu.empty([2, 3, 8]),
-      lse: gpu.empty([2, 2, 3]),
-      dout: gpu.empty([2, 3, 8]),
-      delta: gpu.empty([2, 2, 3]),
-      dqkv: gpu.empty([2, 3, 24]),
-    };
-    const wrong = gpu.empty([2, 3, 7]);
-    const wrongKeys = gpu.empty([3, 2], "u32");
+    const sizes = { B: 2, T: 3, heads: 2, headSize: 4, keys: [0, 3, 0, 2] };
+    const { x, dy } = inputs(sizes);
+    const tensors = tensorsOf(gpu, x, dy, sizes);
+    const { sequences, ...others } = tensors;
+    const wrong = gpu.empty([5, 7]);
+    const wrongBounds = gpu.empty([3, 2], "u32");
     const pass = gpu.record();
     for (const key of ["qkv", "out", "lse", "dout", "delta", "dqkv"]) {
       const bad = { ...tensors, [key]: wrong };
@@ -244,8 +264,10 @@ Deno.test("attentionForward() and attentionBackward() refuse wrong shapes", () =
     }
     const gaps = { ...tensors, out: tensors.qkv.columns(0, 8) };
     assertThrows(() => attentionForward(pass, gaps, { heads: 2 }), ShapeError, "out");
-    const bad = { ...tensors, keys: wrongKeys };
-    assertThrows(() => attentionForward(pass, bad, { heads: 2 }), ShapeError, "keys");
+    const bad = { ...tensors, sequences: { ...sequences, bounds: wrongBounds } };
+    assertThrows(() => attentionForward(pass, bad, { heads: 2 }), ShapeError, "bounds");
+    const more = { ...tensors, sequences: { ...sequences, lengths: [3, 3] } };
+    assertThrows(() => attentionForward(pass, more, { heads: 2 }), ShapeError, "qkv");
     assertThrows(() => attentionForward(pass, tensors, { heads: 3 }), ShapeError, "heads");
-    gpu.free(...Object.values(tensors), wrong, wrongKeys);
+    gpu.free(...Object.values(others), sequences.bounds, wrong, wrongBounds);
   }));

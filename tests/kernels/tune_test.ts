@@ -18,6 +18,7 @@ import { dryWebGpu, Gpu } from "../../kernels/runtime/mod.ts";
 import { describeTile } from "../../kernels/matmul_tiles.ts";
 import { tune } from "../../kernels/tune.ts";
 import { assertClose, randn } from "../helpers/close.ts";
+import { evenSequences } from "../helpers/sequences.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
 /** A product large enough to be measured: 12.6 million operations. */
@@ -104,19 +105,21 @@ Deno.test("tune() chooses how lanes share the rows of attention, and both ways g
   withGpu(async (gpu) => {
     const [B, T, heads, headSize] = [8, 32, 4, 16];
     const C = heads * headSize;
-    const qkv = gpu.tensor(randn(B * T * 3 * C, 1), [B, T, 3 * C]);
-    const keys = gpu.tensor(Array.from({ length: 2 * B }, (_, i) => i % 2 * T), [B, 2], "u32");
-    const [out, lse] = [gpu.empty([B, T, C]), gpu.empty([B, heads, T])];
-    const [dout, delta] = [gpu.tensor(randn(B * T * C, 2), [B, T, C]), gpu.empty([B, heads, T])];
-    const dqkv = gpu.empty([B, T, 3 * C]);
+    const N = B * T;
+    const qkv = gpu.tensor(randn(N * 3 * C, 1), [N, 3 * C]);
+    const sequences = evenSequences(gpu, B, T);
+    const keys = gpu.tensor(Array(2 * B).fill(0), [B, 2], "u32");
+    const [out, lse] = [gpu.empty([N, C]), gpu.empty([heads, N])];
+    const [dout, delta] = [gpu.tensor(randn(N * C, 2), [N, C]), gpu.empty([heads, N])];
+    const dqkv = gpu.empty([N, 3 * C]);
     const cache = gpu.tensor(randn(B * T * 2 * C, 3), [B, T, 2 * C]);
     const position = gpu.tensor([T - 1], [1], "u32");
-    const token = { qkv: qkv.view([B * T, 3 * C]).rows(0, B), out: gpu.empty([B, C]) };
+    const token = { qkv: qkv.rows(0, B), out: gpu.empty([B, C]) };
     const attend = async (way?: AttentionWay) => {
       const options = { heads, ...(way && { way }) };
       const pass = gpu.record();
-      attentionForward(pass, { qkv, keys, out, lse }, options);
-      attentionBackward(pass, { qkv, keys, out, lse, dout, delta, dqkv }, options);
+      attentionForward(pass, { qkv, sequences, out, lse }, options);
+      attentionBackward(pass, { qkv, sequences, out, lse, dout, delta, dqkv }, options);
       attentionDecode(pass, { ...token, cache, keys, position }, options);
       pass.submit();
       return [await gpu.read(out), await gpu.read(dqkv), await gpu.read(token.out)];
@@ -135,7 +138,7 @@ Deno.test("tune() chooses how lanes share the rows of attention, and both ways g
       // Sums of 32 products of order one, in two orders.
       one.forEach((numbers, i) => assertClose(numbers, other[i]!, { atol: 1e-5, rtol: 1e-5 }));
     }
-    gpu.free(qkv, keys, out, lse, dout, delta, dqkv, cache, position, token.out);
+    gpu.free(qkv, sequences.bounds, keys, out, lse, dout, delta, dqkv, cache, position, token.out);
   }));
 
 Deno.test("a kind of attention is read back from its text", () => {

@@ -3,7 +3,7 @@ import { tokenLogprobsBackward, tokenLogprobsForward } from "../../kernels/token
 import { parseGpt2Config } from "../../model/config.ts";
 import { initCausalLM, loadCausalLM } from "../../model/gpt2_weights.ts";
 import { upload } from "../../model/score.ts";
-import { TokenRowsError } from "../../model/token_batch.ts";
+import { placeOf, TokenRowsError } from "../../model/token_batch.ts";
 import { readTokenizer } from "../../model/tokenizer.ts";
 import { Rng } from "../../train/rng.ts";
 import { SftTrainer } from "../../train/sft_trainer.ts";
@@ -56,7 +56,10 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         const V = logits.columnCount;
         const all = await gpu.read(logits);
         inputIds.forEach((row, b) => {
-          const at = (t: number) => all.subarray((b * batch.T + t) * V, (b * batch.T + t + 1) * V);
+          const at = (t: number) => {
+            const place = placeOf(batch, b, t);
+            return all.subarray(place * V, (place + 1) * V);
+          };
           assertClose(
             at(row.length - 1),
             forward.logits_last[b],
@@ -90,12 +93,16 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         using model = await loadCausalLM(gpu, folder, { train: true });
         const { arena, head } = model;
         const batch = model.upload({ inputIds, attentionMask });
-        const { B, T } = batch;
+        const { N } = batch;
         const spread = (rows: number[][]) =>
-          // (B, T-1) -> (B*T), zero where nothing is predicted
-          rows.flatMap((row, b) => [...row.map((x, t) => x * forward.token_mask[b][t]), 0]);
-        const targets = upload(arena, "t", inputIds.flatMap((row) => [...row.slice(1), 0]), "u32");
-        const [logprobs, lse, entropy] = ["a", "b", "c"].map((name) => arena.take(name, [B * T]));
+          // (B, T-1) -> (N), zero where nothing is predicted
+          rows.flatMap((row, b) =>
+            [...row.map((x, t) => x * forward.token_mask[b][t]), 0]
+              .filter((_, t) => attentionMask[b][t] === 1)
+          );
+        const next = inputIds.map((row) => row.slice(1));
+        const targets = upload(arena, "t", spread(next), "u32");
+        const [logprobs, lse, entropy] = ["a", "b", "c"].map((name) => arena.take(name, [N]));
         const dlogprobs = upload(arena, "d", spread(weights.logprob_weight), "f32");
         const dentropy = upload(arena, "e", spread(weights.entropy_weight), "f32");
 
@@ -107,7 +114,7 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         tokenLogprobsBackward(pass, { logits, targets, lse, entropy, dlogprobs, dentropy }, {
           temperature: 1,
         });
-        const dhidden = arena.take("dhidden", [B * T, model.config.nEmbd]);
+        const dhidden = arena.take("dhidden", [N, model.config.nEmbd]);
         head.backward(pass, { dlogits: logits, hidden, dhidden });
         model.backward(pass, batch, dhidden);
         pass.submit();

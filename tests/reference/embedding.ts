@@ -3,15 +3,14 @@ export function gather(table: ArrayLike<number>, ids: ArrayLike<number>, C: numb
   return Array.from(ids).flatMap((id) => Array.from({ length: C }, (_, c) => table[id * C + c]));
 }
 
-/** (rows, C): in row r the sum of those rows n of `dout` (N, C) for which `ids[n]` is r and `mask[n]` is not 0. */
+/** (rows, C): in row r the sum of those rows n of `dout` (N, C) for which `ids[n]` is r. */
 export function scatterAdd(
   dout: ArrayLike<number>,
   ids: ArrayLike<number>,
-  { rows, C, mask }: { rows: number; C: number; mask?: ArrayLike<number> },
+  { rows, C }: { rows: number; C: number },
 ): Float64Array {
   const sums = new Float64Array(rows * C);
   for (let n = 0; n < ids.length; n++) {
-    if (mask && mask[n] === 0) continue;
     for (let c = 0; c < C; c++) sums[ids[n] * C + c] += dout[n * C + c];
   }
   return sums;

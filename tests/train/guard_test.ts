@@ -295,7 +295,9 @@ Deno.test("of a sound model there is no evidence against padding, nor of chance"
 
 Deno.test("a ratio that is not 1 at first is reported with its likely cause", () =>
   withGpu(async (gpu) => {
-    using trainer = await PpoTrainer.create({ ...SANE, gpu });
+    // A minibatch of the whole batch would begin with the forward pass that was scored.
+    const miniBatchSize = SANE.batchSize! / 2;
+    using trainer = await PpoTrainer.create({ ...SANE, miniBatchSize, gpu });
     const { policy, rng } = trainer.run;
     assertEquals((await trainer.trainStep(PROMPTS)).metrics["guard/first_ratio"], 0);
 
