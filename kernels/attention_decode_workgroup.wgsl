@@ -3,16 +3,15 @@
 var<workgroup> sums: array<vec4f, WORKGROUP_SIZE * HEAD_VEC4>; // the values of each lane
 
 // Attends to the keys from column `first` to before `end`. Every lane must call it.
-fn attend(lane: u32, b: u32, head: u32, first: u32, end: u32) {
-  let batch = b * params.columns;
+fn attend(lane: u32, query: Query, first: u32, end: u32) {
   var q: array<vec4f, HEAD_VEC4>;
   var o: array<vec4f, HEAD_VEC4>; // sum of exp(score - peak) * v
   var peak = LOWEST;
   var total = 0.0; // sum of exp(score - peak)
-  for (var c = 0u; c < HEAD_VEC4; c++) { q[c] = params.scale * load_query(b, head, c); }
+  for (var c = 0u; c < HEAD_VEC4; c++) { q[c] = params.scale * load_query(query.n, query.head, c); }
   for (var column = first + lane; column < end; column += WORKGROUP_SIZE) {
     var products = vec4f();
-    for (var c = 0u; c < HEAD_VEC4; c++) { products += q[c] * load_cache(batch + column, 0, head, c); }
+    for (var c = 0u; c < HEAD_VEC4; c++) { products += q[c] * load_cache(query.cache + column, 0, query.head, c); }
     let score = sum4(products);
     if (score > peak) {
       let shrink = exp(peak - score);
@@ -22,7 +21,7 @@ fn attend(lane: u32, b: u32, head: u32, first: u32, end: u32) {
     }
     let weight = exp(score - peak);
     total += weight;
-    for (var c = 0u; c < HEAD_VEC4; c++) { o[c] += weight * load_cache(batch + column, 1, head, c); }
+    for (var c = 0u; c < HEAD_VEC4; c++) { o[c] += weight * load_cache(query.cache + column, 1, query.head, c); }
   }
 
   let shrink = exp(peak - workgroup_max(lane, peak));
@@ -32,6 +31,6 @@ fn attend(lane: u32, b: u32, head: u32, first: u32, end: u32) {
   for (var c = lane; c < HEAD_VEC4; c += WORKGROUP_SIZE) {
     var value = vec4f();
     for (var i = 0u; i < WORKGROUP_SIZE; i++) { value += sums[c * WORKGROUP_SIZE + i]; }
-    store_out(b, head, c, inverse * value);
+    store_out(query.n, query.head, c, inverse * value);
   }
 }

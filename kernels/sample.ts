@@ -9,6 +9,7 @@ const draw = kernel({
   entry: "sample",
   bindings: {
     logits: "read",
+    rows: "read",
     state: "read",
     stopIds: "read",
     next: "write",
@@ -24,21 +25,22 @@ const draw = kernel({
     topP: "f32",
     greedy: "u32",
     minNewTokens: "u32",
-    firstRow: "u32",
   },
 });
 
-/** The tensors of {@linkcode sample}: B rows, V vocabulary. */
+/** The tensors of {@linkcode sample}: N rows, V vocabulary. */
 export interface SampleTensors {
-  /** (B, V) raw scores; rows may be padded. */
+  /** (N, V) raw scores; rows may be padded. */
   logits: Tensor;
-  /** (8) where the generation stands; see `decodeAdvance`. */
+  /** (N) numbers that tell the rows of a batch apart. */
+  rows: Tensor<"u32">;
+  /** (4) where the generation stands; see `decodeAdvance`. */
   state: Tensor<"u32">;
   /** (S) ids that end a row, S at least 1; 0xffffffff is no id. */
   stopIds: Tensor<"u32">;
-  /** (B) the drawn ids. */
+  /** (N) the drawn ids. */
   next: Tensor<"u32">;
-  /** (B) their log-probabilities in nats, before top-k, top-p and the exclusion of stop ids. */
+  /** (N) their log-probabilities in nats, before top-k, top-p and the exclusion of stop ids. */
   logprobs: Tensor;
 }
 
@@ -54,14 +56,12 @@ export interface SampleOptions {
   greedy: boolean;
   /** Stop ids are not drawn before this many tokens were generated. */
   minNewTokens: number;
-  /** Rows of the batch that come before those given (default 0). */
-  firstRow?: number;
 }
 
 /**
  * Overwrites `next` with one token for each row, drawn from `softmax(logits / temperature)`.
  *
- * The draw is exact, by the Gumbel-max trick. Its noise is a hash of (seed, step, row offset + row, tokens
+ * The draw is exact, by the Gumbel-max trick. Its noise is a hash of (seed, step, the row's number, tokens
  * generated so far, id): the same numbers give the same draw, whatever other rows are in the batch, however
  * prompts were padded, and in whatever order rows are taken. A row of NaN draws id 0,
  * with log-probability NaN.
@@ -71,14 +71,15 @@ export interface SampleOptions {
  * Source: top-p as in Holtzman et al. 2020 (arXiv:1904.09751) eq. 2; the hash is pcg4d of Jarzynski & Olano 2020.
  */
 export function sample(pass: Pass, tensors: SampleTensors, options: SampleOptions): void {
-  const { logits, state, stopIds, next, logprobs } = tensors;
-  const { temperature, topK, topP, greedy, minNewTokens, firstRow = 0 } = options;
+  const { logits, rows, state, stopIds, next, logprobs } = tensors;
+  const { temperature, topK, topP, greedy, minNewTokens } = options;
   const { rowCount: N, columnCount: V, rowStride: logitsStride } = logits;
-  expectSize("sample", "state", state, 8);
+  expectSize("sample", "rows", rows, N);
+  expectSize("sample", "state", state, 4);
   expectSize("sample", "next", next, N);
   expectSize("sample", "logprobs", logprobs, N);
   pass.dispatch(draw, {
-    tensors: { logits, state, stopIds, next, logprobs },
+    tensors: { logits, rows, state, stopIds, next, logprobs },
     params: {
       N,
       V,
@@ -89,7 +90,6 @@ export function sample(pass: Pass, tensors: SampleTensors, options: SampleOption
       topP,
       greedy: Number(greedy),
       minNewTokens,
-      firstRow,
     },
     constants: { WORKGROUP_SIZE: lanesFor(pass, V, options) },
     workgroups: [N],

@@ -11,20 +11,19 @@ struct Params {
   top_p: f32,          // 1: off
   greedy: u32,
   min_new_tokens: u32,
-  first_row: u32,
 }
 @group(0) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(1) var<storage, read> logits: array<f32>;         // (N, V)
-@group(0) @binding(2) var<storage, read> state: array<u32>;          // (8) see decode_state.ts
-@group(0) @binding(3) var<storage, read> stop_ids: array<u32>;       // (S)
-@group(0) @binding(4) var<storage, read_write> next: array<u32>;     // (N)
-@group(0) @binding(5) var<storage, read_write> logprobs: array<f32>; // (N)
+@group(0) @binding(2) var<storage, read> rows: array<u32>;           // (N)
+@group(0) @binding(3) var<storage, read> state: array<u32>;          // (4) see decode_state.ts
+@group(0) @binding(4) var<storage, read> stop_ids: array<u32>;       // (S)
+@group(0) @binding(5) var<storage, read_write> next: array<u32>;     // (N)
+@group(0) @binding(6) var<storage, read_write> logprobs: array<f32>; // (N)
 
 const GENERATED = 1u;
 const SEED = 2u;
 const STEP = 3u;
-const ROW_OFFSET = 4u;
 const NOTHING = -3.0e38;
 
 @compute @workgroup_size(WORKGROUP_SIZE)
@@ -50,8 +49,7 @@ fn sample(
     threshold = highest_threshold(lane, here, enough, false);
   }
 
-  let number = params.first_row + row + state[ROW_OFFSET];
-  let key = pcg4d(vec4u(state[SEED], state[STEP], number, state[GENERATED]));
+  let key = pcg4d(vec4u(state[SEED], state[STEP], rows[row], state[GENERATED]));
   var best = NOTHING;
   var best_id = 0u;
   for (var v = lane; v < params.V; v += WORKGROUP_SIZE) {

@@ -219,10 +219,11 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
     },
     decode: () => {
       const [cache, position] = [take(B, T, 2 * headSize), take.whole([T - 1], [1])];
-      const keys = take.whole(Array<number>(2 * B).fill(0), [B, 2]); // all of them
+      const rows = take.whole(Array.from({ length: B }, (_, b) => b), [B]);
+      const first = take.whole(Array<number>(B).fill(0), [B]);
       const token = { qkv: take(B, 3 * headSize), out: take(B, headSize) };
       return (pass: Pass, way: AttentionWay) =>
-        attentionDecode(pass, { ...token, cache, keys, position }, { heads: 1, way });
+        attentionDecode(pass, { ...token, rows, cache, first, position }, { heads: 1, way });
     },
   }[operation]();
   const all = WAYS.map((way) =>

@@ -1,4 +1,4 @@
-import { ACTIVE, decodeAdvance } from "../kernels/decode_state.ts";
+import { decodeAdvance, LIVE, liveColumns, ofLive } from "../kernels/decode_state.ts";
 import { gatherRows } from "../kernels/rows.ts";
 import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { sample } from "../kernels/sample.ts";
@@ -44,11 +44,12 @@ export interface Generation {
   stopped: boolean[];
 }
 
-/** Tokens that are recorded into one submit, between two looks at whether all rows have finished. */
+/** Tokens that are recorded into one submit, between two looks at which rows have finished. */
 const BLOCK = 16;
 
 /**
- * Continues a batch of prompts, padded on the left, with a KV cache; sampling happens on the GPU.
+ * Continues a batch of prompts with a KV cache; sampling happens on the GPU. Rows that have finished are left out of what
+ * follows, some at a time.
  *
  * One call at a time for each model: a call uses the model's memory until it resolves.
  *
@@ -76,7 +77,7 @@ export async function generate(
     if (done % BLOCK === 0) {
       pass.submit();
       pass = gpu.record("generate");
-      if ((await gpu.read(decoding.state))[ACTIVE] === 0) break;
+      if (await decoding.dropFinished() === 0) break;
     }
     decoding.next(pass);
   }
@@ -140,6 +141,15 @@ function checkPrompts(promptIds: number[][], maxNewTokens: number, nPositions: n
   });
 }
 
+/** A row that tokens are drawn for. */
+type LiveRow = Record<typeof LIVE[number], number>;
+
+/** Rows to go on with where `open` of `count` have not finished: some quarters of them, so that shapes are few. */
+function roomFor(open: number, count: number): number {
+  const quarter = Math.ceil(count / 4);
+  return Math.min(count, quarter * Math.ceil(open / quarter));
+}
+
 /** The state of a generation on the GPU, and the two moves: the prompts, then one token at a time. */
 function startDecoding(
   model: CausalLM,
@@ -147,7 +157,7 @@ function startDecoding(
   stop: readonly number[],
   options: GenerateOptions,
 ) {
-  const { config, arena, head } = model;
+  const { gpu, config, arena, head } = model;
   const { maxNewTokens, seed = 0, step = 0 } = options;
   const padId = model.tokenizer.eosId;
   const padded = padLeft(promptIds, padId);
@@ -164,35 +174,41 @@ function startDecoding(
     "u32",
   ).view([B, columns]);
   const tokenLogprobs = arena.take("decode.tokenLogprobs", [B, columns]);
-  const state = upload(arena, "decode.state", [Q, 0, seed >>> 0, step >>> 0, 0, 0, 0, 0], "u32");
+  const state = upload(arena, "decode.state", [Q, 0, seed >>> 0, step >>> 0], "u32");
   const position = upload(arena, "decode.position", [0], "u32");
-  const positions = upload(
-    arena,
-    "decode.positions",
-    lengths.map((length) => length - 1),
-    "u32",
-  );
   const last = lengths.map((length, b) => batch.host.starts[b] + length - 1);
   const lastPlaces = upload(arena, "decode.last", last, "u32");
-  const keys = upload(arena, "decode.keys", lengths.flatMap((length) => [Q - length, 0]), "u32");
-  const finished = upload(arena, "decode.finished", promptIds.map(() => 0), "u32");
+  const first = upload(arena, "decode.first", lengths.map((length) => Q - length), "u32");
   const stopIds = upload(arena, "decode.stop", stop.length > 0 ? stop : [0xffffffff], "u32");
-  const current = arena.take("decode.current", [B], "u32");
-  const next = arena.take("decode.next", [B], "u32");
-  const logprobs = arena.take("decode.logprobs", [B]);
   const cache: KvCache = {
     layers: Array.from(
       { length: config.nLayer },
       (_, l) => arena.take(`decode.cache${l}`, [B, columns, 2 * config.nEmbd]),
     ),
-    keys: keys.view([B, 2]),
+    first,
     position,
   };
 
+  const uploadLive = (rows: readonly LiveRow[]) => {
+    const stride = liveColumns(rows.length);
+    const numbers = LIVE.flatMap((name) =>
+      Array.from({ length: stride }, (_, n) => rows[n]?.[name] ?? 0)
+    );
+    const tensor = upload(arena, "decode.live", numbers, "u32").view([LIVE.length, stride]);
+    return { count: rows.length, tensor };
+  };
+  let live = uploadLive(
+    lengths.map((length, row) => ({ row, position: length - 1, finished: 0, current: padId })),
+  );
+  const ofRows = (name: keyof LiveRow) => ofLive(live.tensor, name, live.count);
+
   const draw = (pass: Pass, hidden: Tensor) => {
-    for (const { from, to } of head.chunks(B)) {
+    const next = arena.take("decode.next", [live.count], "u32");
+    const logprobs = arena.take("decode.logprobs", [live.count]);
+    for (const { from, to } of head.chunks(live.count)) {
       sample(pass, {
         logits: head.logits(pass, hidden.rows(from, to), "decode.logits"),
+        rows: ofRows("row").rows(from, to),
         state,
         stopIds,
         next: next.rows(from, to),
@@ -203,21 +219,19 @@ function startDecoding(
         topP: options.topP ?? 1,
         greedy: options.greedy ?? false,
         minNewTokens: options.minNewTokens ?? 0,
-        firstRow: from,
       });
     }
-    decodeAdvance(pass, {
+    const book = {
       next,
       logprobs,
       stopIds,
       state,
+      live: live.tensor,
       tokens,
       tokenLogprobs,
-      current,
-      positions,
       position,
-      finished,
-    }, { padId });
+    };
+    decodeAdvance(pass, book, { padId });
   };
 
   return {
@@ -225,7 +239,6 @@ function startDecoding(
     columns,
     tokens,
     tokenLogprobs,
-    state,
     /** Feeds the prompts and draws the first new token of each row. */
     prefill(pass: Pass): void {
       const hidden = gpt2Forward(model.context(pass), config, batch, { cache });
@@ -235,7 +248,27 @@ function startDecoding(
     },
     /** Feeds the newest token of each row and draws the one after it. */
     next(pass: Pass): void {
-      draw(pass, gpt2Decode(model.context(pass), config, { ids: current, positions }, cache));
+      const token = {
+        ids: ofRows("current"),
+        positions: ofRows("position"),
+        rows: ofRows("row"),
+      };
+      draw(pass, gpt2Decode(model.context(pass), config, token, cache));
+    },
+    /** Goes on without rows that have finished, where these are many; says how many have not. */
+    async dropFinished(): Promise<number> {
+      const { count, tensor } = live;
+      const numbers = await gpu.read(tensor);
+      const rows = Array.from({ length: count }, (_, n) => {
+        const of = LIVE.map((name, at) => [name, numbers[at * tensor.columnCount + n]]);
+        return Object.fromEntries(of) as LiveRow;
+      });
+      const [open = [], closed = []] = [0, 1].map((finished) =>
+        rows.filter((row) => row.finished === finished)
+      );
+      const room = roomFor(open.length, count);
+      if (open.length > 0 && room < count) live = uploadLive([...open, ...closed].slice(0, room));
+      return open.length;
     },
   };
 }

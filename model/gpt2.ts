@@ -22,8 +22,8 @@ import type { TokenBatch } from "./token_batch.ts";
 export interface KvCache {
   /** Per layer (B, Tmax, 2C): keys, then values. */
   layers: readonly Tensor[];
-  /** (B, 2) the first column of each row that is a token; the second number is not read. */
-  keys: Tensor<"u32">;
+  /** (B) the first column of each row that is a token. */
+  first: Tensor<"u32">;
   /** (1) the column of the first token of this forward pass, of its longest row. */
   position: Tensor<"u32">;
 }
@@ -105,24 +105,24 @@ export function gpt2Forward(
   return norm(context, slotsOf(arena, ""), { name: "ln_f", x: residual, out: "hidden", epsilon });
 }
 
-/** One token for each row, attending to `cache`, which takes its keys and values too: (B) to (B, C). */
+/** One token for each of n rows, attending to `cache`, which takes its keys and values too: (n) to (n, C). */
 export function gpt2Decode(
   context: LayerContext,
   config: CausalLMConfig,
-  token: { ids: Tensor<"u32">; positions: Tensor<"u32"> },
+  token: { ids: Tensor<"u32">; positions: Tensor<"u32">; rows: Tensor<"u32"> },
   cache: KvCache,
 ): Tensor {
   const { pass, arena } = context;
-  const B = token.ids.size;
+  const { ids, rows } = token;
   const { nEmbd: C, nLayer, layerNormEpsilon: epsilon } = config;
   const slots = slotsOf(arena, "decode.");
 
-  let residual = embed(context, TABLES, token); // (B, C)
+  let residual = embed(context, TABLES, token); // (n, C)
   for (let l = 0; l < nLayer; l++) {
     residual = block(context, config, l, slots, residual, (qkv) => {
-      const { keys, position } = cache;
-      const out = slots("attention", [B, C]);
-      const tensors = { qkv, cache: cache.layers[l], keys, position, out };
+      const { first, position } = cache;
+      const out = slots("attention", [ids.size, C]);
+      const tensors = { qkv, rows, cache: cache.layers[l], first, position, out };
       attentionDecode(pass, tensors, attentionOptions(config, l));
       return out;
     });

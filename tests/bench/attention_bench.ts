@@ -31,7 +31,8 @@ for (
   const N = B * T;
   const qkv = gpu.tensor(randn(N * 3 * C, 1), [N, 3 * C]);
   const sequences = evenSequences(gpu, B, T);
-  const keys = gpu.tensor(Array(2 * B).fill(0), [B, 2], "u32");
+  const rows = gpu.tensor(Array.from({ length: B }, (_, b) => b), [B], "u32");
+  const first = gpu.tensor(Array(B).fill(0), [B], "u32");
   const out = gpu.empty([N, C]);
   const lse = gpu.empty([heads, N]);
   const dout = gpu.tensor(randn(N * C, 2), [N, C]);
@@ -45,8 +46,9 @@ for (
   const backward = { ...forward, dout, delta, dqkv };
   const decode = {
     qkv: qkv.rows(0, B),
+    rows,
     cache,
-    keys,
+    first,
     position,
     out: out.rows(0, B),
   };

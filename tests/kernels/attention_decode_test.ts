@@ -71,13 +71,22 @@ const CASES: Record<string, Sizes> = {
   },
 };
 
-/** Prefills a cache with a prompt, then decodes the remaining columns, one submit for all. */
-async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32Array[]> {
+/**
+ * Prefills a cache with a prompt, then decodes the remaining columns, one submit for all.
+ *
+ * @param order Which rows of the cache to decode, in an order of their own.
+ */
+async function decode(
+  gpu: Gpu,
+  x: Float32Array,
+  sizes: Sizes,
+  order = sizes.first.map((_, b) => b),
+): Promise<Float32Array[]> {
   const { B, heads, headSize, columns, prompt, window = 0 } = sizes;
   const C = heads * headSize;
   const cache = gpu.tensor(new Float32Array(B * columns * 2 * C).fill(NaN), [B, columns, 2 * C]);
-  const keys = gpu.tensor(sizes.first.flatMap((first) => [first, 0]), [B, 2], "u32");
-  const used: Tensor<"f32" | "u32">[] = [cache, keys];
+  const first = gpu.tensor(sizes.first, [B], "u32");
+  const used: Tensor<"f32" | "u32">[] = [cache, first];
   const tensor = (data: ArrayLike<number>, shape: number[]) => {
     used.push(gpu.tensor(data, shape));
     return used.at(-1) as Tensor;
@@ -86,14 +95,13 @@ async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32A
     used.push(gpu.tensor([column], [1], "u32"));
     return used.at(-1) as Tensor<"u32">;
   };
-  const slice = (start: number, stop: number) =>
-    Float32Array.from(
-      { length: B * (stop - start) * 3 * C },
-      (_, i) => {
-        const b = Math.floor(i / ((stop - start) * 3 * C));
-        return x[b * columns * 3 * C + start * 3 * C + i % ((stop - start) * 3 * C)];
-      },
-    );
+  const columnOf = (column: number) =>
+    order.flatMap((b) => {
+      const place = (b * columns + column) * 3 * C;
+      return Array.from(x.subarray(place, place + 3 * C));
+    });
+  const rows = gpu.tensor(order, [order.length], "u32");
+  used.push(rows);
 
   const pass = gpu.record();
   const lengths = sizes.first.map((first) => Math.max(0, prompt - first)); // of the prompts
@@ -114,9 +122,9 @@ async function decode(gpu: Gpu, x: Float32Array, sizes: Sizes): Promise<Float32A
   const outs: Tensor[] = [];
   for (let column = prompt; column < columns; column++) {
     const position = at(column);
-    const qkv = tensor(slice(column, column + 1), [B, 1, 3 * C]);
-    const out = tensor(new Float32Array(B * C).fill(NaN), [B, C]);
-    attentionDecode(pass, { qkv, cache, keys, position, out }, { heads, window });
+    const qkv = tensor(columnOf(column), [order.length, 3 * C]);
+    const out = tensor(new Float32Array(order.length * C).fill(NaN), [order.length, C]);
+    attentionDecode(pass, { qkv, rows, cache, first, position, out }, { heads, window });
     outs.push(out);
   }
   pass.submit();
@@ -171,6 +179,23 @@ Deno.test("attentionDecode() agrees with the last row of attentionForward()", ()
     assertClose(row, last, { atol: 1e-6 }); // the same 20 products, summed in another order
   }));
 
+for (const name of ["left padding", "odd head size"]) {
+  Deno.test(`attentionDecode() of some rows gives each the bits that it has among all: ${name}`, () =>
+    withGpu(async (gpu) => {
+      const sizes = CASES[name];
+      const { B, heads, headSize, columns } = sizes;
+      const C = heads * headSize;
+      const x = randn(B * columns * 3 * C, 1);
+      const all = await decode(gpu, x, sizes);
+      const order = [B - 1, 0];
+      const some = await decode(gpu, x, sizes, order);
+      some.forEach((out, i) => {
+        const expected = order.map((b) => Array.from(all[i].slice(b * C, (b + 1) * C)));
+        assertEquals(Array.from(out), expected.flat());
+      });
+    }));
+}
+
 Deno.test("attentionDecode() gives zeros where no key is valid, and survives scores of 1e5", () =>
   withGpu(async (gpu) => {
     const sizes = { B: 2, heads: 1, headSize: 4, columns: 3, prompt: 2, first: [3, 0] };
@@ -217,24 +242,22 @@ for (const C of [6, 8]) {
 Deno.test("kvStore() and attentionDecode() refuse wrong shapes", () =>
   withGpu((gpu) => {
     const tensors = {
-      qkv: gpu.empty([2, 1, 24]),
+      qkv: gpu.empty([2, 24]),
+      rows: gpu.empty([2], "u32"),
       cache: gpu.empty([2, 5, 16]),
-      keys: gpu.empty([2, 2], "u32"),
+      first: gpu.empty([2], "u32"),
       position: gpu.empty([1], "u32"),
       out: gpu.empty([2, 8]),
     };
     const wrong = gpu.empty([3, 9]);
     const wrongWhole = gpu.empty([3, 9], "u32");
     const pass = gpu.record();
-    for (const key of ["qkv", "cache", "keys", "position", "out"]) {
-      const bad = { ...tensors, [key]: key === "keys" || key === "position" ? wrongWhole : wrong };
-      assertThrows(() => attentionDecode(pass, bad, { heads: 2 }), ShapeError, key);
-      if (["qkv", "cache", "position"].includes(key)) {
-        const token = {
-          ...bad,
-          qkv: bad.qkv.view([bad.qkv.size / bad.qkv.columnCount, bad.qkv.columnCount]),
-        };
-        assertThrows(() => kvStore(pass, token), ShapeError, "kvStore");
+    for (const key of ["qkv", "rows", "cache", "first", "position", "out"]) {
+      const isWhole = ["rows", "first", "position"].includes(key);
+      const bad = { ...tensors, [key]: isWhole ? wrongWhole : wrong };
+      assertThrows(() => attentionDecode(pass, bad, { heads: 2 }), ShapeError);
+      if (["qkv", "rows", "cache", "position"].includes(key)) {
+        assertThrows(() => kvStore(pass, bad), ShapeError, "kvStore");
       }
     }
     gpu.free(...Object.values(tensors), wrong, wrongWhole);

@@ -19,21 +19,23 @@ interface Draw extends Partial<SampleOptions> {
   generated?: number;
   seed?: number;
   step?: number;
-  rowOffset?: number;
+  /** Number of the first row. */
+  firstRow?: number;
   stopIds?: number[];
   /** Columns from one row to the next. */
   stride?: number;
 }
 
 async function draw(gpu: Gpu, { rows, ...options }: Draw) {
-  const { generated = 0, seed = 1, step = 0, rowOffset = 0, stopIds = [0xffffffff] } = options;
+  const { generated = 0, seed = 1, step = 0, firstRow = 0, stopIds = [0xffffffff] } = options;
   const [B, V] = [rows.length, rows[0].length];
   const { stride = V } = options;
   const x = new Float32Array(B * stride).fill(1e30); // padding that would win if it were looked at
   rows.forEach((row, b) => x.set(row, b * stride));
   const tensors = {
     logits: gpu.tensor(x, [B, stride]).columns(0, V),
-    state: gpu.tensor([7, generated, seed, step, rowOffset, 0, 0, 0], [8], "u32"),
+    rows: gpu.tensor(rows.map((_, b) => firstRow + b), [B], "u32"),
+    state: gpu.tensor([7, generated, seed, step], [4], "u32"),
     stopIds: gpu.tensor(stopIds, [stopIds.length], "u32"),
     next: gpu.empty([B], "u32"),
     logprobs: gpu.empty([B]),
@@ -92,7 +94,7 @@ Deno.test("sample() draws independently from row to row, step to step, token to 
     const p = logSoftmax(rows[0]).map(Math.exp);
     const pairs = p.flatMap((left) => p.map((right) => left * right));
     const { next } = await draw(gpu, { rows });
-    for (const other of [{ rowOffset: 1 }, { step: 1 }, { generated: 1 }, { seed: 2 }]) {
+    for (const other of [{ firstRow: 1 }, { step: 1 }, { generated: 1 }, { seed: 2 }]) {
       const { next: second } = await draw(gpu, { rows, ...other });
       const counts = countsOf(next.map((id, b) => 3 * id + second[b]), 9);
       const statistic = chiSquare(counts, pairs);
@@ -135,7 +137,7 @@ Deno.test("sample() draws the same for the same row, whatever else is in the bat
     const options = { temperature: 0.8, topK: 40, topP: 0.9, seed: 5, step: 3, generated: 2 };
     const whole = await draw(gpu, { rows, ...options });
     const padded = await draw(gpu, { rows, ...options, stride: 128 });
-    const part = await draw(gpu, { rows: rows.slice(2, 5), ...options, rowOffset: 2 });
+    const part = await draw(gpu, { rows: rows.slice(2, 5), ...options, firstRow: 2 });
     assertEquals(padded, whole);
     assertEquals(part.next, whole.next.slice(2, 5));
     assertEquals(part.logprobs, whole.logprobs.slice(2, 5));
@@ -233,12 +235,18 @@ Deno.test("sample() refuses tensors of other sizes", () =>
   withGpu((gpu) => {
     const good = {
       logits: gpu.empty([2, 3]),
-      state: gpu.empty([8], "u32"),
+      rows: gpu.empty([2], "u32"),
+      state: gpu.empty([4], "u32"),
       stopIds: gpu.empty([1], "u32"),
       next: gpu.empty([2], "u32"),
       logprobs: gpu.empty([2]),
     };
-    const wrong = [{ state: good.next }, { next: good.stopIds }, { logprobs: good.logits }];
+    const wrong = [
+      { rows: good.state },
+      { state: good.next },
+      { next: good.stopIds },
+      { logprobs: good.logits },
+    ];
     for (const tensors of wrong) {
       assertThrows(() => sample(gpu.record(), { ...good, ...tensors }, PLAIN), ShapeError);
     }

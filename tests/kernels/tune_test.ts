@@ -108,7 +108,8 @@ Deno.test("tune() chooses how lanes share the rows of attention, and both ways g
     const N = B * T;
     const qkv = gpu.tensor(randn(N * 3 * C, 1), [N, 3 * C]);
     const sequences = evenSequences(gpu, B, T);
-    const keys = gpu.tensor(Array(2 * B).fill(0), [B, 2], "u32");
+    const rows = gpu.tensor(Array.from({ length: B }, (_, b) => b), [B], "u32");
+    const first = gpu.tensor(Array(B).fill(0), [B], "u32");
     const [out, lse] = [gpu.empty([N, C]), gpu.empty([heads, N])];
     const [dout, delta] = [gpu.tensor(randn(N * C, 2), [N, C]), gpu.empty([heads, N])];
     const dqkv = gpu.empty([N, 3 * C]);
@@ -120,7 +121,7 @@ Deno.test("tune() chooses how lanes share the rows of attention, and both ways g
       const pass = gpu.record();
       attentionForward(pass, { qkv, sequences, out, lse }, options);
       attentionBackward(pass, { qkv, sequences, out, lse, dout, delta, dqkv }, options);
-      attentionDecode(pass, { ...token, cache, keys, position }, options);
+      attentionDecode(pass, { ...token, rows, cache, first, position }, options);
       pass.submit();
       return [await gpu.read(out), await gpu.read(dqkv), await gpu.read(token.out)];
     };
@@ -138,7 +139,20 @@ Deno.test("tune() chooses how lanes share the rows of attention, and both ways g
       // Sums of 32 products of order one, in two orders.
       one.forEach((numbers, i) => assertClose(numbers, other[i]!, { atol: 1e-5, rtol: 1e-5 }));
     }
-    gpu.free(qkv, sequences.bounds, keys, out, lse, dout, delta, dqkv, cache, position, token.out);
+    gpu.free(
+      qkv,
+      sequences.bounds,
+      rows,
+      first,
+      out,
+      lse,
+      dout,
+      delta,
+      dqkv,
+      cache,
+      position,
+      token.out,
+    );
   }));
 
 Deno.test("a kind of attention is read back from its text", () => {
