@@ -216,6 +216,9 @@ export class PolicyUpdate {
   ): { logits: (from: number, to: number) => Tensor; lse: Tensor } {
     const { policy: { arena }, reference: { head } } = this.models;
     const N = tokens.length;
+    if (N === lse.size) { // all, in their order
+      return { logits: (from, to) => logits ?? head.logits(pass, hidden.rows(from, to)), lse };
+    }
     const starts: number[] = []; // of each row in the compact order
     rollout.responseLengths.reduce((sum, length, b) => (starts[b] = sum, sum + length), 0);
     const index = upload(arena, "ppo.reference", tokens.map(({ b, r }) => starts[b] + r), "u32");

@@ -141,7 +141,7 @@ async function plannedBytes({ config }: PpoRun, workload: Workload): Promise<num
   const { peakBytes } = await planMemory({
     model: configOf(workload),
     rewards: [],
-    settings: config,
+    settings: { ...config, guard: false }, // which scores once before the first step
     limits: await adapterLimits(),
     promptTokens: { training: lengths, evaluation: lengths },
   });
