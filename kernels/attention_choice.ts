@@ -15,12 +15,12 @@ export type AttentionWay = typeof WAYS[number];
 export interface AttentionSizes {
   /** Sequences times heads. */
   groups: number;
-  /** Columns of a sequence, or of the cache. */
+  /** Tokens of the longest sequence, or columns of the cache. */
   T: number;
   headSize: number;
 }
 
-/** Less work takes little time however it is computed, and is not measured: numbers of a tensor (B, T, C). */
+/** Less work takes little time however it is computed, and is not measured: numbers of all heads' queries, were all rows as long as the longest. */
 const LEAST = 2 ** 14;
 
 /**
