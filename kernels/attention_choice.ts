@@ -20,7 +20,7 @@ export interface AttentionSizes {
   headSize: number;
 }
 
-/** Less work takes little time however it is computed, and is not measured: numbers of all heads' queries, were all rows as long as the longest. */
+/** Less work takes little time however it is computed, and is not measured: groups x T x head size. */
 const LEAST = 2 ** 14;
 
 /**
