@@ -200,6 +200,7 @@ async function checkTraining(gpu: Gpu): Promise<Finding> {
     reward: "heuristic",
     judge: "",
     batchSize: 2,
+    miniBatchSize: 1, // so that the update computes what was scored once more
     maxNewTokens: 8,
     epochs: 1,
     guardWindow: 2,
