@@ -13,7 +13,7 @@ import {
 } from "./runtime/mod.ts";
 
 /** Raised where ways are new or measured otherwise: what was chosen among others is to be measured again. */
-export const TUNING_VERSION = 2;
+export const TUNING_VERSION = 3;
 
 /** Milliseconds of a measurement, against which a submit is little; and measurements of each way, of which the best counts. */
 const ROUND_MS = 6;
@@ -32,6 +32,9 @@ const COLD_BYTES = 2 ** 25;
 const ENOUGH = { rows: 192, columns: 4096, depth: 16_384 };
 const ENOUGH_OF_GRADIENT = { rows: 4096, columns: 4096, depth: 192 };
 
+/** A driver forgets code if that takes more than so many times as long among other kernels as by itself. */
+const FORGOTTEN = 1.25;
+
 /** A way that was not the usual one is chosen if it takes at most so much of the usual one's time. */
 const CLEAR_GAIN = 0.93;
 
@@ -43,6 +46,19 @@ interface Ways {
   first: readonly string[];
   /** Names of those that are compared with the fastest of the first. */
   then?: (fastest: string) => readonly string[];
+  /**
+   * Code like that of the usual way. Where this is given, the other ways, which take seconds to compile, are for drivers
+   * that forget such code whenever another kernel runs.
+   */
+  forgettable?: Forgettable;
+}
+
+/** The same work some times over. */
+interface Forgettable {
+  /** With other kernels in between. */
+  among: (pass: Pass, times: number) => void;
+  /** With these after it. */
+  alone: (pass: Pass, times: number) => void;
 }
 
 /** Gives tensors that last until the work is measured: of zeros, and of whole numbers. */
@@ -93,6 +109,7 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
     const ways = productWays(gpu, kind, take) ?? attentionWays(kind, take);
     if (!ways) return undefined;
     clearing.submit();
+    if (ways.forgettable && !await isForgotten(gpu, ways.forgettable)) return ways.first[0];
     const best = await race(gpu, ways.all, ways.first);
     return await race(gpu, ways.all, [best, ...ways.then?.(best) ?? []]);
   } catch (error) {
@@ -103,6 +120,31 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
   }
 }
 
+/** Milliseconds that recorded work takes. */
+async function timeOf(gpu: Gpu, record: (pass: Pass) => void): Promise<number> {
+  const probe = gpu.empty([4]);
+  const pass = gpu.record("tuning");
+  record(pass);
+  const start = performance.now();
+  pass.submit();
+  await gpu.read(probe);
+  const ms = performance.now() - start;
+  gpu.free(probe);
+  return ms;
+}
+
+/** Whether the driver forgets the code, and so compiles it again and again where other kernels run in between. */
+async function isForgotten(gpu: Gpu, { among, alone }: Forgettable): Promise<boolean> {
+  const times = 8;
+  await timeOf(gpu, (pass) => among(pass, 1)); // compiles
+  const [mixed, unmixed] = [[], []] as [number[], number[]];
+  for (let round = 0; round < ROUNDS; round++) {
+    mixed.push(await timeOf(gpu, (pass) => among(pass, times)));
+    unmixed.push(await timeOf(gpu, (pass) => alone(pass, times)));
+  }
+  return Math.min(...mixed) > FORGOTTEN * Math.min(...unmixed);
+}
+
 /** The name of the fastest of some ways; of the first one, unless another is clearly faster. */
 async function race(
   gpu: Gpu,
@@ -111,15 +153,11 @@ async function race(
 ): Promise<string> {
   const [usual, ...others] = names as [string, ...string[]];
   if (others.length === 0) return usual;
-  using resources = new DisposableStack();
-  const probe = resources.adopt(gpu.empty([4]), (tensor) => gpu.free(tensor));
   const time = async (way: string, repeats: number) => {
-    const pass = gpu.record("tuning");
-    for (let i = 0; i < repeats; i++) ways.get(way)!(pass);
-    const start = performance.now();
-    pass.submit();
-    await gpu.read(probe);
-    return (performance.now() - start) / repeats;
+    const ms = await timeOf(gpu, (pass) => {
+      for (let i = 0; i < repeats; i++) ways.get(way)!(pass);
+    });
+    return ms / repeats;
   };
   for (const way of names) await time(way, 1); // compiles
   const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
@@ -205,9 +243,10 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
   const sequences = { bounds, lengths: Array<number>(B).fill(T) };
   const [square, result] = [take(64, 64), take(64, 64)];
   const product = (pass: Pass) => matmul(pass, { a: square, b: square, out: result });
+  const forward = (pass: Pass, way: AttentionWay) =>
+    attentionForward(pass, { qkv, sequences, out, lse }, { heads: 1, way });
   const record = {
-    forward: () => (pass: Pass, way: AttentionWay) =>
-      attentionForward(pass, { qkv, sequences, out, lse }, { heads: 1, way }),
+    forward: () => forward,
     backward: () => {
       const [dout, delta, dqkv] = [
         take(B * T, headSize),
@@ -232,5 +271,17 @@ function attentionWays(kind: string, take: Take): Ways | undefined {
       product(pass);
     }] as const
   );
-  return { all: new Map(all), first: WAYS };
+  // Not the backward itself: its two kernels come in turns, and are longer still.
+  const one = operation === "backward" ? forward : record;
+  const repeat = (times: number, work: () => void) => {
+    for (let i = 0; i < times; i++) work();
+  };
+  const forgettable: Forgettable = {
+    among: (pass, times) => repeat(times, () => (one(pass, WAYS[0]), product(pass))),
+    alone: (pass, times) => {
+      repeat(times, () => one(pass, WAYS[0]));
+      repeat(times, () => product(pass));
+    },
+  };
+  return { all: new Map(all), first: WAYS, forgettable };
 }

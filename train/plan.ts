@@ -161,7 +161,7 @@ async function dryRun(
   }
   const { batchSize, guardWindow } = settings;
   const prompts = Array(batchSize).fill(prompt(training));
-  if (settings.guard) {
+  if (settings.guard && !adapter) { // of kernels it needs few that a step does not, once
     const guard = new Guard({ ...settings, guardWindow: Math.min(guardWindow, batchSize) });
     await guard.begin(run, prompts, { moved: false });
   }

@@ -19,7 +19,7 @@ export async function warmUp(gpu: Gpu, inputs: PlanInputs, screen: Screen): Prom
   const { kernels } = kinds.length > 0 ? await planKernels(inputs, gpu) : usual;
   using bar = screen.begin({ name: "warm-up", unit: "kernels", total: kernels.length });
   for (const [index, [kernel, specialisation]] of kernels.entries()) {
-    gpu.pipelines.pipeline(kernel, specialisation);
+    gpu.pipelines.warm(kernel, specialisation);
     bar.update(index + 1);
   }
   return kinds.length > 0;

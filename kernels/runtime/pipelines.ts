@@ -54,6 +54,32 @@ export class PipelineCache {
     return pipeline;
   }
 
+  /**
+   * Compiles a kernel to the end. Some drivers, as Mesa's for CPUs, leave that to the first dispatch, so it gets one, of no
+   * workgroups; where the driver waits for it within the call, as under Deno, it is compiled on return.
+   */
+  warm(kernel: Kernel, specialisation: Specialisation): void {
+    const { pipeline, layout } = this.pipeline(kernel, specialisation);
+    const { device } = this.gpu;
+    const zeros = Object.fromEntries(Object.keys(kernel.params).map((name) => [name, 0]));
+    const uniform = this.#uniform(packParams(kernel, zeros));
+    const bindings = Object.keys(kernel.bindings).map((name, index) => ({
+      binding: index + 1,
+      resource: { buffer: this.#placeholder(name) },
+    }));
+    const encoder = device.createCommandEncoder({ label: "warm-up" });
+    const pass = encoder.beginComputePass();
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(
+      0,
+      device.createBindGroup({ layout, entries: [uniformEntry(uniform), ...bindings] }),
+    );
+    pass.dispatchWorkgroups(0);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+    void device.queue.onSubmittedWorkDone();
+  }
+
   /** All that is compiled; on a Gpu of the same kind it can be compiled in advance. */
   *compiled(): Generator<[kernel: Kernel, specialisation: Specialisation]> {
     for (const [kernel, variants] of this.#pipelines) {
@@ -83,10 +109,7 @@ export class PipelineCache {
 
     checkTensors(this.gpu, kernel, tensors);
     this.gpu.counts.bindGroups++;
-    const entries: GPUBindGroupEntry[] = [{
-      binding: 0,
-      resource: { buffer: uniform.buffer, offset: uniform.offset, size: UNIFORM_SLOT },
-    }];
+    const entries = [uniformEntry(uniform)];
     Object.keys(kernel.bindings).forEach((name, index) => {
       const tensor = tensors[name];
       const resource = tensor ? bindingOf(tensor) : { buffer: this.#placeholder(name) };
@@ -197,6 +220,12 @@ export class PipelineCache {
     if (!keys) this.#keysOfStorage.set(storage.id, keys = new Set());
     return keys;
   }
+}
+
+function uniformEntry(
+  { buffer, offset }: { buffer: GPUBuffer; offset: number },
+): GPUBindGroupEntry {
+  return { binding: 0, resource: { buffer, offset, size: UNIFORM_SLOT } };
 }
 
 function bufferType(access: Access): GPUBufferBindingType {
