@@ -237,8 +237,8 @@ export class CausalLM implements Disposable {
   ): Promise<TokenScores> {
     const batch = this.upload(rows);
     const { sequences: { lengths }, host: { ids, starts, columns } } = batch;
+    // Tokens that another follows.
     const predicting = lengths.flatMap((length, b) =>
-      // tokens that another follows
       Array.from({ length: Math.max(length - 1, 0) }, (_, t) => ({
         b,
         t: columns[b] + t,

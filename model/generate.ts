@@ -263,12 +263,13 @@ function startDecoding(
         const of = LIVE.map((name, at) => [name, numbers[at * tensor.columnCount + n]]);
         return Object.fromEntries(of) as LiveRow;
       });
-      const [open = [], closed = []] = [0, 1].map((finished) =>
-        rows.filter((row) => row.finished === finished)
-      );
-      const room = roomFor(open.length, count);
-      if (open.length > 0 && room < count) live = uploadLive([...open, ...closed].slice(0, room));
-      return open.length;
+      const open = rows.filter(({ finished }) => finished === 0).length;
+      const room = roomFor(open, count);
+      if (open > 0 && room < count) {
+        const openFirst = rows.toSorted((a, b) => a.finished - b.finished);
+        live = uploadLive(openFirst.slice(0, room));
+      }
+      return open;
     },
   };
 }

@@ -1,5 +1,5 @@
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
-import { Arena, type Gpu, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
+import { Arena, type Gpu, groupsWithin, type Pass, type Tensor } from "../kernels/runtime/mod.ts";
 import type { SequenceClassifierConfig } from "./classifier_config.ts";
 import { type ClassifierHead, distilbertHead, scoreHead } from "./classifier_heads.ts";
 import { distilbertBackward, distilbertForward, distilbertParameters } from "./distilbert.ts";
@@ -239,9 +239,9 @@ export class SequenceClassifier implements Disposable {
   async classify(texts: readonly string[]): Promise<Classification[]> {
     const encoded = texts.map((text) => this.encode(text));
     const logits: number[][] = [];
-    for (const batch of batchesOf(encoded.map(({ ids }) => ids))) {
-      logits.push(...await this.#logits(batch));
-    }
+    const rows = encoded.map(({ ids }) => ids);
+    const sizes = { most: BATCH_TOKENS, sizeOf: (ids: readonly number[]) => ids.length };
+    for (const batch of groupsWithin(rows, sizes)) logits.push(...await this.#logits(batch));
     return logits.map((row, i) => this.#classification(row, encoded[i].truncated));
   }
 
@@ -299,19 +299,4 @@ export class SequenceClassifier implements Disposable {
     this.gpu.write(places, index);
     return places;
   }
-}
-
-/** Rows of token ids in their order, in batches of at most `BATCH_TOKENS`. */
-function batchesOf(rows: readonly number[][]): number[][][] {
-  const batches: number[][][] = [];
-  let tokens = Infinity;
-  for (const row of rows) {
-    tokens += row.length;
-    if (tokens > BATCH_TOKENS) {
-      batches.push([]);
-      tokens = row.length;
-    }
-    batches.at(-1)!.push(row);
-  }
-  return batches;
 }

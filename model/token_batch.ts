@@ -29,6 +29,18 @@ export interface TokenBatch {
   };
 }
 
+/** The same rows without the last token of each, which no other follows. */
+export function withoutLast({ inputIds, attentionMask }: TokenRows): Required<TokenRows> {
+  const isFollowed = (b: number, t: number) => {
+    const mask = attentionMask?.[b];
+    return t + 1 < inputIds[b].length && (!mask || (mask[t] === 1 && mask[t + 1] === 1));
+  };
+  return {
+    inputIds,
+    attentionMask: inputIds.map((row, b) => row.map((_, t) => Number(isFollowed(b, t)))),
+  };
+}
+
 /** Which of the N tokens of a batch stood in a row's column; it must have been a token. */
 export function placeOf({ host }: Pick<TokenBatch, "host">, b: number, column: number): number {
   return host.starts[b] + column - host.columns[b];

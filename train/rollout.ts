@@ -1,6 +1,6 @@
 import type { CausalLM } from "../model/causal_lm.ts";
 import type { GenerateOptions } from "../model/generate.ts";
-import { padLeft, type TokenRows, TokenRowsError } from "../model/token_batch.ts";
+import { padLeft, type TokenRows, TokenRowsError, withoutLast } from "../model/token_batch.ts";
 import type { Sample } from "../reward/reward.ts";
 import { responseMask } from "./response.ts";
 
@@ -128,16 +128,13 @@ export function makeRollout(
 
 /** Some rows of a rollout, all by default, without the last token of each, which predicts nothing. */
 export function contextsOf(
-  { inputIds, attentionMask, Q, responseLengths }: Rollout,
+  { inputIds, attentionMask }: Rollout,
   rows: readonly number[] = inputIds.map((_, b) => b),
 ): TokenRows {
-  const isContext = (b: number, column: number) => column < Q + responseLengths[b] - 1;
-  return {
+  return withoutLast({
     inputIds: rows.map((b) => inputIds[b]),
-    attentionMask: rows.map((b) =>
-      attentionMask[b].map((bit, column) => isContext(b, column) ? bit : 0)
-    ),
-  };
+    attentionMask: rows.map((b) => attentionMask[b]),
+  });
 }
 
 /** One response token: the row it belongs to, and the id. */

@@ -2,7 +2,7 @@ import { crossEntropy } from "../kernels/cross_entropy.ts";
 import type { Tensor } from "../kernels/runtime/mod.ts";
 import type { CausalLM } from "../model/causal_lm.ts";
 import { upload } from "../model/score.ts";
-import type { TokenRows } from "../model/token_batch.ts";
+import { type TokenRows, withoutLast } from "../model/token_batch.ts";
 import { AdamW, type AdamWOptions } from "./optimizer.ts";
 
 /** Settings of {@linkcode SftTrainer}. */
@@ -123,19 +123,6 @@ export class SftTrainer implements Disposable {
   }
 }
 
-/** Whether a token follows the one in column t. */
-function isTarget({ inputIds, attentionMask }: TokenRows, b: number, t: number): boolean {
-  const mask = attentionMask?.[b];
-  return t + 1 < inputIds[b].length && (!mask || (mask[t] === 1 && mask[t + 1] === 1));
-}
-
-function countTargets(rows: TokenRows): number {
-  let count = 0;
-  rows.inputIds.forEach((row, b) => row.forEach((_, t) => count += Number(isTarget(rows, b, t))));
-  if (count === 0) throw new RangeError("Cannot train on this batch: no token follows another");
-  return count;
-}
-
 /** N tokens, each of which another follows, and these. */
 interface Shifted {
   inputs: TokenRows;
@@ -143,12 +130,17 @@ interface Shifted {
 }
 
 function shift(rows: TokenRows): Shifted {
-  const { inputIds } = rows;
-  const attentionMask = inputIds.map((row, b) => row.map((_, t) => Number(isTarget(rows, b, t))));
-  const targets = inputIds.flatMap((row, b) =>
-    row.slice(1).filter((_, t) => attentionMask[b][t] === 1)
+  const inputs = withoutLast(rows);
+  const targets = rows.inputIds.flatMap((row, b) =>
+    row.slice(1).filter((_, t) => inputs.attentionMask[b][t] === 1)
   );
-  return { inputs: { inputIds, attentionMask }, targets };
+  return { inputs, targets };
+}
+
+function countTargets(rows: TokenRows): number {
+  const count = shift(rows).targets.length;
+  if (count === 0) throw new RangeError("Cannot train on this batch: no token follows another");
+  return count;
 }
 
 /** Splits rows into equal micro-batches. */

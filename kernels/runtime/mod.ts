@@ -9,6 +9,7 @@ export { type Access, type Kernel, kernel, type Scalar, wgslName, wgslOf } from 
 export { type Bound, type Dispatch, Pass, type SubmittedPass } from "./pass.ts";
 export type { Specialisation } from "./pipelines.ts";
 export { type PassTimer, Profiler, type TimedDispatch } from "./profiler.ts";
+export { groupsWithin } from "./groups.ts";
 export { readInTurn } from "./read_in_turn.ts";
 export {
   type Dtype,

@@ -1,4 +1,5 @@
 import type { Gpu } from "./gpu.ts";
+import { groupsWithin } from "./groups.ts";
 import type { Dtype, HostArray, Tensor } from "./tensor.ts";
 
 /** Most bytes of small tensors that are read at a time. */
@@ -15,7 +16,8 @@ export function readInTurn<D extends Dtype>(
   tensors: readonly Tensor<D>[],
 ): (() => Promise<HostArray<D>>)[] {
   const ready = new Map<Tensor<D>, HostArray<D>>();
-  return groupsOf(tensors).flatMap((group) =>
+  const groups = groupsWithin(tensors, { most: GROUP_BYTES, sizeOf: ({ bytes }) => bytes });
+  return groups.flatMap((group) =>
     group.map((tensor) => async () => {
       if (!ready.has(tensor)) {
         const data = await gpu.readAll(group);
@@ -26,19 +28,4 @@ export function readInTurn<D extends Dtype>(
       return data;
     })
   );
-}
-
-/** The tensors in their order, in groups of at most `GROUP_BYTES` or of one. */
-function groupsOf<D extends Dtype>(tensors: readonly Tensor<D>[]): Tensor<D>[][] {
-  const groups: Tensor<D>[][] = [];
-  let bytes = Infinity;
-  for (const tensor of tensors) {
-    bytes += tensor.bytes;
-    if (bytes > GROUP_BYTES) {
-      groups.push([]);
-      bytes = tensor.bytes;
-    }
-    groups.at(-1)!.push(tensor);
-  }
-  return groups;
 }
