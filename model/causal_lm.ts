@@ -5,6 +5,7 @@ import { type CausalLMFiles, saveCausalLM } from "./causal_lm_folder.ts";
 import { generate, type GenerateOptions, type Generation } from "./generate.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters, isBelow } from "./gpt2.ts";
 import { gptNeoParameters } from "./gpt_neo.ts";
+import { Gradients } from "./gradients.ts";
 import { type FrozenDtype, HalfTensors, keptInHalves } from "./half_tensors.ts";
 import type { LayerContext } from "./layers.ts";
 import { LmHead } from "./lm_head.ts";
@@ -84,7 +85,7 @@ export class CausalLM implements Disposable {
    */
   readonly trained: FlatTensors;
   /** Gradients of `trained`, if the model is trained. */
-  readonly grads: FlatTensors | undefined;
+  readonly grads: Gradients | undefined;
   /** What is trained in place of the parameters; undefined where these are. */
   readonly adapters: Adapters | undefined;
   /** The first blocks, which with the embeddings are not trained; 0 where all is. */
@@ -130,11 +131,12 @@ export class CausalLM implements Disposable {
     this.values = this.#memory.values;
     this.trained = this.#memory.trained;
     this.halves = halves;
-    this.grads = train ? this.trained.layout.allocate(gpu, "grads") : undefined;
+    this.grads = train ? Gradients.allocate(gpu, this.trained.layout) : undefined;
     this.arena = new Arena(gpu, "activations");
     const head = config.tieWordEmbeddings ? "wte.weight" : "lm_head.weight";
-    const dhead = this.grads?.has(head) ? this.grads.get(head) : undefined;
-    this.head = new LmHead(this.arena, (halves?.has(head) ? halves : this.values).get(head), dhead);
+    const weight = (halves?.has(head) ? halves : this.values).get(head);
+    const grads = this.grads?.has(head) ? this.grads : undefined;
+    this.head = new LmHead(this.arena, weight, grads && (() => grads.target(head)));
   }
 
   /**

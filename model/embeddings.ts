@@ -43,7 +43,8 @@ export function embedBackward(
     const name = `${tables[table]}.weight`;
     if (!grads.has(name)) continue;
     const groups = uploadGroups(context.arena, table, groupRows(rows));
-    embeddingBackward(context.pass, { dout, groups, dtable: grads.get(name) });
+    const dtable = grads.addend(context.pass, name);
+    embeddingBackward(context.pass, { dout, groups, dtable });
   }
 }
 

@@ -8,6 +8,7 @@ import {
 } from "../kernels/layer_norm.ts";
 import { geluForward, type GeluKind } from "../kernels/gelu.ts";
 import { matmul } from "../kernels/matmul.ts";
+import type { Gradients } from "./gradients.ts";
 import type { HalfTensors } from "./half_tensors.ts";
 import type { Adapters } from "./lora.ts";
 import type { NamedTensors } from "./params.ts";
@@ -18,7 +19,7 @@ export interface LayerContext {
   /** Parameters by name. */
   values: NamedTensors;
   /** Gradients of those parameters that are trained, added to by backward passes; absent in a frozen model. */
-  grads?: NamedTensors | undefined;
+  grads?: Gradients | undefined;
   /** Those parameters that are kept in 16 bits, which `values` has in 32; absent where none is. */
   halves?: HalfTensors | undefined;
   /** What is added to linear layers, where the model is trained through adapters. */
@@ -40,7 +41,7 @@ export function slotsOf(arena: Arena, prefix: string): Slots {
 }
 
 /** The gradients of a model that has them. */
-export function gradsOf({ grads }: LayerContext): NamedTensors {
+export function gradsOf({ grads }: LayerContext): Gradients {
   if (!grads) throw new TypeError("Cannot run a backward pass: the model was loaded frozen");
   return grads;
 }
@@ -135,10 +136,7 @@ export function linearBackward(
   const [weight, bias] = [`${name}.weight`, `${name}.bias`];
   matmul(pass, { a: dout, b: values.get(weight), out: dx }, { accumulate });
   if (adapters?.has(name)) adapters.backward(context, { name, x, dout, dx });
-  if (grads.has(weight)) {
-    const accumulate = !grads.takeCleared?.(weight);
-    matmul(pass, { a: dout, b: x, out: grads.get(weight) }, { layout: "tn", accumulate });
-  }
+  if (grads.has(weight)) grads.addProduct(pass, weight, { dout, x });
   if (grads.has(bias)) {
     const shape = [columnSumPartials(dout.rowCount), dout.columnCount];
     const partials = arena.take("scratch.columns", shape);

@@ -2,6 +2,7 @@ import { rowShards } from "../kernels/embedding.ts";
 import { expandHalf, HalfMatrix } from "../kernels/half.ts";
 import { matmul } from "../kernels/matmul.ts";
 import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import type { Gradients } from "./gradients.ts";
 
 /** Most bytes of logits that exist at a time, unless one row has more. */
 const CHUNK_BYTES = 64 * 2 ** 20;
@@ -21,12 +22,12 @@ export class LmHead {
 
   /**
    * @param weight (V, C), usually the token embedding itself; in 16 bits it is expanded shard by shard.
-   * @param dweight (V, C) its gradient, which {@linkcode backward} adds to; absent where the weight is not trained.
+   * @param gradient Gives the weight's gradient (V, C), which {@linkcode backward} adds to; absent where it is not trained.
    */
   constructor(
     readonly arena: Arena,
     readonly weight: Tensor | HalfMatrix,
-    readonly dweight?: Tensor | undefined,
+    readonly gradient?: (() => ReturnType<Gradients["target"]>) | undefined,
   ) {
     this.#stride = (Math.ceil(weight.shape[0] / 64) | 1) * 64;
   }
@@ -60,12 +61,13 @@ export class LmHead {
     pass: Pass,
     { dlogits, hidden, dhidden }: { dlogits: Tensor; hidden: Tensor; dhidden: Tensor },
   ): void {
+    const gradient = this.gradient?.();
     for (const { from, to } of this.#shards()) {
       const a = dlogits.columns(from, to);
       matmul(pass, { a, b: this.#rows(pass, from, to), out: dhidden }, { accumulate: from > 0 });
-      if (!this.dweight) continue;
-      const out = this.dweight.rows(from, to);
-      matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: true });
+      if (!gradient) continue;
+      const out = gradient.out.rows(from, to);
+      matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: gradient.accumulate });
     }
   }
 

@@ -124,15 +124,16 @@ export class Adapters {
   ): void {
     const { pass, values, arena } = context;
     const { scale } = this;
+    const grads = gradsOf(context);
     for (const adapted of this.#byLayer.get(name) ?? []) {
+      const names = namesOf(adapted);
       const { A, B } = matricesOf(values, adapted);
-      const { A: dA, B: dB } = matricesOf(gradsOf(context), adapted);
       const dpart = dout.columns(adapted.from, adapted.to);
       const low = this.#project(context, adapted, x); // again: it is cheaper than to keep
-      matmul(pass, { a: dpart, b: low, out: dB }, { layout: "tn", accumulate: true });
+      grads.addProduct(pass, names.B, { dout: dpart, x: low });
       const dlow = arena.take("lora.dlow", low.shape);
       matmul(pass, { a: dpart, b: B, out: dlow }, { scale });
-      matmul(pass, { a: dlow, b: x, out: dA }, { layout: "tn", accumulate: true });
+      grads.addProduct(pass, names.A, { dout: dlow, x });
       matmul(pass, { a: dlow, b: A, out: dx }, { accumulate: true });
     }
   }
@@ -164,12 +165,14 @@ export class Adapters {
   }
 }
 
-/** A (r, in) and B (out, r) of an adapter, or their gradients. */
-function matricesOf(tensors: NamedTensors, { name }: AdaptedLayer): { A: Tensor; B: Tensor } {
-  return {
-    A: tensors.get(`${name}.lora_A.weight`),
-    B: tensors.get(`${name}.lora_B.weight`),
-  };
+function namesOf({ name }: AdaptedLayer): { A: string; B: string } {
+  return { A: `${name}.lora_A.weight`, B: `${name}.lora_B.weight` };
+}
+
+/** A (r, in) and B (out, r) of an adapter. */
+function matricesOf(values: NamedTensors, adapted: AdaptedLayer): { A: Tensor; B: Tensor } {
+  const { A, B } = namesOf(adapted);
+  return { A: values.get(A), B: values.get(B) };
 }
 
 /** The checkpoint's linear layers that make up a parameter: none, if it is not the weight of one in a block. */

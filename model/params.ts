@@ -1,4 +1,4 @@
-import { type Gpu, type Pass, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
+import { type Gpu, sizeOf, Tensor } from "../kernels/runtime/mod.ts";
 
 /** Name and shape of one parameter tensor. The weight of a linear layer is (out, in), as in torch's nn.Linear. */
 export interface ParameterSpec {
@@ -137,8 +137,6 @@ export interface NamedTensors {
   has(name: string): boolean;
   /** The tensor of that name; shares memory. */
   get(name: string): Tensor;
-  /** Whether its numbers are known to be zeros, which from now on they are not: see {@linkcode FlatTensors.clear}. */
-  takeCleared?(name: string): boolean;
 }
 
 /** The tensors of both; where they share a name, those of the first. */
@@ -187,10 +185,8 @@ export class JoinedTensors implements NamedTensors, ParameterValues {
   }
 }
 
-/** Flat memory in a {@linkcode ParameterLayout}: the values, the gradients, or a moment. */
+/** Flat memory in a {@linkcode ParameterLayout}: the values, a moment, or `Gradients`. */
 export class FlatTensors implements NamedTensors, ParameterValues {
-  readonly #cleared = new Set<string>();
-
   /** Memory that is there already; {@linkcode ParameterLayout.allocate} makes some. */
   constructor(readonly layout: ParameterLayout, readonly chunks: readonly Tensor[]) {}
 
@@ -216,20 +212,6 @@ export class FlatTensors implements NamedTensors, ParameterValues {
       }
       return ranges;
     });
-  }
-
-  /** Overwrites everything with zeros. */
-  clear(pass: Pass): void {
-    for (const chunk of this.chunks) pass.clear(chunk);
-    for (const { name } of this.layout.specs) this.#cleared.add(name);
-  }
-
-  /**
-   * Whether nothing was added to a tensor since it was cleared; true once. Who is the only one to add to it then
-   * overwrites instead, which saves reading it: for a large matrix as much time as the sum itself.
-   */
-  takeCleared(name: string): boolean {
-    return this.#cleared.delete(name);
   }
 
   /** Releases the memory. */

@@ -4,6 +4,7 @@ import type { SequenceClassifierConfig } from "./classifier_config.ts";
 import { type ClassifierHead, distilbertHead, scoreHead } from "./classifier_heads.ts";
 import { distilbertBackward, distilbertForward, distilbertParameters } from "./distilbert.ts";
 import { gpt2Backward, gpt2Forward, gpt2Parameters } from "./gpt2.ts";
+import { Gradients } from "./gradients.ts";
 import { HalfTensors, keptInHalves } from "./half_tensors.ts";
 import type { LayerContext } from "./layers.ts";
 import { eitherOf, type FlatTensors, ParameterLayout, type ParameterSpec } from "./params.ts";
@@ -107,7 +108,7 @@ export class SequenceClassifier implements Disposable {
    */
   readonly halves: HalfTensors | undefined;
   /** Their gradients, if the model is trained. */
-  readonly grads: FlatTensors | undefined;
+  readonly grads: Gradients | undefined;
   /** Memory of the activations. */
   readonly arena: Arena;
   readonly #head: ClassifierHead;
@@ -128,7 +129,7 @@ export class SequenceClassifier implements Disposable {
     this.halves = halves;
     this.layout = new ParameterLayout(specs, gpu.bindingBytes);
     this.values = this.layout.allocate(gpu, "values");
-    this.grads = train ? this.layout.allocate(gpu, "grads") : undefined;
+    this.grads = train ? Gradients.allocate(gpu, this.layout) : undefined;
     this.arena = new Arena(gpu, "activations");
   }
 

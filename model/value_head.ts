@@ -29,10 +29,7 @@ export function valueBackward(
   const N = hidden.rowCount;
   const dout = dvalues.view([N, 1]);
   matmul(pass, { a: dout, b: values.get(`${NAME}.weight`), out: dhidden }, { accumulate: true });
-  matmul(pass, { a: dout, b: hidden, out: grads.get(`${NAME}.weight`) }, {
-    layout: "tn",
-    accumulate: true,
-  });
+  grads.addProduct(pass, `${NAME}.weight`, { dout, x: hidden });
   const partials = arena.take("scratch.columns", [columnSumPartials(N), 1]);
   columnSum(pass, { x: dout, out: grads.get(`${NAME}.bias`), partials });
 }

@@ -1,6 +1,7 @@
 import { adamw, adamwAdvance } from "../kernels/adamw.ts";
 import { globalNorm, globalNormPartials } from "../kernels/global_norm.ts";
 import type { Gpu, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import type { Gradients } from "../model/gradients.ts";
 import type { FlatTensors, ParameterLayout } from "../model/params.ts";
 
 /** Settings of {@linkcode AdamW}, named as torch.optim.AdamW names them. */
@@ -63,9 +64,10 @@ export class AdamW implements Disposable {
   }
 
   /** Records one step: updates `values` by `grads`, which it leaves as they are. */
-  step(pass: Pass, values: FlatTensors, grads: FlatTensors): void {
+  step(pass: Pass, values: FlatTensors, grads: Gradients): void {
     const { beta1, beta2, epsilon, weightDecay, decayAll, maxGradNorm } = this.#options;
     const { norm, state } = this;
+    grads.settle(pass);
     const gradRanges = grads.ranges();
     globalNorm(pass, {
       grads: gradRanges.map(({ tensor }) => tensor),

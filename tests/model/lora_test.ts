@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { Arena, type Gpu, type Tensor } from "../../kernels/runtime/mod.ts";
 import type { CausalLM } from "../../model/causal_lm.ts";
+import { Gradients } from "../../model/gradients.ts";
 import { loadCausalLM } from "../../model/gpt2_weights.ts";
 import { linear, linearBackward } from "../../model/layers.ts";
 import { Adapters, LoraError } from "../../model/lora.ts";
@@ -67,7 +68,7 @@ for (const layer of LAYERS) {
       };
       const values: NamedTensors = { has: (name) => name in tensors, get: (name) => tensors[name] };
       const layout = new ParameterLayout(adapters.parameters, gpu.bindingBytes);
-      const grads = layout.allocate(gpu, "grads");
+      const grads = Gradients.allocate(gpu, layout);
       const [x, out, dout, dx] = [
         gpu.tensor(host.x, [N, inputs]),
         gpu.empty([N, outputs]),

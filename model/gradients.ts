@@ -1,0 +1,53 @@
+import { matmul } from "../kernels/matmul.ts";
+import type { Gpu, Pass, Tensor } from "../kernels/runtime/mod.ts";
+import { FlatTensors, type ParameterLayout } from "./params.ts";
+
+/**
+ * The gradients of a {@linkcode ParameterLayout}: backward passes add to them.
+ *
+ * To overwrite a large matrix with zeros, only to read them when the first product is added, moves as many bytes as the
+ * product itself. So {@linkcode clear} only notes that matrices count as zeros, and what is added first overwrites.
+ */
+export class Gradients extends FlatTensors {
+  /** Matrices that count as zeros, whatever is in them. */
+  readonly #stale = new Set<string>();
+
+  /** Zeros; the caller frees them. */
+  static allocate(gpu: Gpu, layout: ParameterLayout): Gradients {
+    return new Gradients(layout, layout.allocate(gpu, "grads").chunks);
+  }
+
+  /** Makes all of them zeros: vectors at once, a matrix when something is added to it, or by {@linkcode settle}. */
+  clear(pass: Pass): void {
+    this.chunks.forEach((chunk, index) => {
+      if (!this.layout.decays(index)) pass.clear(chunk); // where the vectors lie
+    });
+    for (const { name, shape } of this.layout.specs) if (shape.length > 1) this.#stale.add(name);
+  }
+
+  /** Records `name += dout^T x`, the gradient of a linear layer's weight (out, in), of `dout` (N, out) and `x` (N, in). */
+  addProduct(pass: Pass, name: string, { dout, x }: { dout: Tensor; x: Tensor }): void {
+    const { out, accumulate } = this.target(name);
+    matmul(pass, { a: dout, b: x, out }, { layout: "tn", accumulate });
+  }
+
+  /**
+   * The gradient of `name` for one who adds to it if `accumulate` says so, and otherwise overwrites all of it: then it
+   * counts as zeros, but is not.
+   */
+  target(name: string): { out: Tensor; accumulate: boolean } {
+    return { out: this.get(name), accumulate: !this.#stale.delete(name) };
+  }
+
+  /** The gradient of `name` for one who can only add to it. */
+  addend(pass: Pass, name: string): Tensor {
+    const { out, accumulate } = this.target(name);
+    if (!accumulate) pass.clear(out);
+    return out;
+  }
+
+  /** Overwrites matrices to which nothing was added with zeros; from now on all may be read. */
+  settle(pass: Pass): void {
+    for (const name of [...this.#stale]) this.addend(pass, name);
+  }
+}
