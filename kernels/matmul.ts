@@ -6,6 +6,7 @@ import { BLOCK, choose, type MatmulChoice, type MatmulSizes } from "./matmul_cho
 import * as fewColumns from "./matmul_few_columns.ts";
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
+import stripsSource from "./matmul_strips.wgsl" with { type: "text" };
 import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import {
   expectSize,
@@ -33,7 +34,19 @@ const blocks = kernel({
   params: PARAMS,
 });
 
-export const KERNELS: readonly Kernel[] = [tiled, blocks, ...tiles.KERNELS, ...fewColumns.KERNELS];
+const strips = kernel({
+  label: "matmul strips",
+  code: stripsSource + vectors + geluFunctions,
+  entry: "multiply_strip",
+  bindings: BINDINGS,
+  params: PARAMS,
+});
+
+export const KERNELS: readonly Kernel[] = [
+  ...[tiled, blocks, strips],
+  ...tiles.KERNELS,
+  ...fewColumns.KERNELS,
+];
 
 /** Tensors of {@linkcode matmul}; leading axes are flattened, so `(B, T, C)` is `(B * T, C)`. */
 export interface MatmulTensors {
@@ -147,6 +160,8 @@ export function matmul(pass: Pass, tensors: MatmulTensors, options: MatmulOption
       const tile = { rows: choice.height, columns: 4 * lanes };
       return dispatch(tiles.tileKernel(layout, lanes, choice), {}, tile, layout !== "tn");
     }
+    case "strips":
+      return dispatch(strips, {}, { rows: 4, columns: 16 });
     case "blocks":
       return dispatch(blocks, transposed, { rows: BLOCK, columns: BLOCK });
     case "squares": {

@@ -6,13 +6,15 @@ import type { Gpu } from "./runtime/mod.ts";
 
 /**
  * A way to compute a product: in `registers` of one subgroup, as tiles, which suits CPUs; in
- * `squares` of workgroup memory with so many invocations along a side, or in larger `blocks` of it, which suits
- * GPUs; or in a way of its own where there are few columns. All but that one add the products in the same order.
+ * `squares` of workgroup memory with so many invocations along a side, in larger `blocks` of it, or in `strips` of few
+ * rows, which suits GPUs; or in a way of its own where there are few columns. All but that one add the products in the
+ * same order.
  */
 export type MatmulChoice =
   | { family: "registers" } & Tile
   | { family: "squares"; side: number }
   | { family: "blocks" }
+  | { family: "strips" }
   | { family: "few columns" };
 
 /** The name of a way to compute a product. */
@@ -35,6 +37,12 @@ const LEAST_FLOPS = 1e7;
 
 /** Rows that are one kind with any fewer: the lowest tile has as many. */
 const FEW_ROWS = 4;
+
+/** Rows of the product up to which strips are compared with squares: with more, they read B too often. */
+const MOST_OF_STRIPS = 32;
+
+/** And up to which they are usual: seven eighths of a square are empty then. */
+const USUAL_IN_STRIPS = 8;
 
 /** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
@@ -60,6 +68,7 @@ export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): Matmu
     }
     const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
     if (!gpu.software && blockCount >= ENOUGH_BLOCKS) return { family: "blocks" };
+    if (!gpu.software && layout === "nt" && rows <= USUAL_IN_STRIPS) return { family: "strips" };
   }
   return { family: "squares", side: tileSide(gpu, rows, columns) };
 }
@@ -78,6 +87,7 @@ export function possibleChoices(
   const sides = gpu.software ? [16, 8, 4] : [16, 8];
   ways.push(...sides.map((side) => ({ family: "squares" as const, side })));
   if (Math.min(rows, columns) >= BLOCK / 2) ways.push({ family: "blocks" });
+  if (!gpu.software && layout === "nt" && rows <= MOST_OF_STRIPS) ways.push({ family: "strips" });
   return ways;
 }
 

@@ -239,6 +239,7 @@ for (const layout of LAYOUTS) {
           [4, 4, 4],
           [100, 128, 48],
           [132, 268, 52], // the last blocks are almost empty
+          [layout === "tn" ? 4 : 3, 20, 300], // so are the last strip and the last part of its depth
         ] as const
       ) {
         const [rows, columns, depth] = sizes;
@@ -262,6 +263,7 @@ for (const layout of LAYOUTS) {
         });
         const ways: MatmulChoice[] = [
           { family: "blocks" }, // not among the possible ones of software
+          ...(layout === "nt" ? [{ family: "strips" } as const] : []), // neither
           ...[16, 8, 4].map((side) => ({ family: "squares" as const, side })),
           ...possibleChoices(gpu, layout, { rows, columns, depth }),
         ];
