@@ -47,26 +47,36 @@ export interface PpoLossOptions {
   klTerm: KlTerm;
 }
 
-/** The tensors of {@linkcode ppoLoss}: one number for each of N response tokens, nats. */
+/** What is known of a response token since it was sampled: a row of `samples` of {@linkcode ppoLoss}. */
+export interface PpoSample {
+  /** Of the policy that sampled it, nats. */
+  oldLogprob: number;
+  /** Of the reference, nats; only an estimated KL term needs it. */
+  refLogprob: number;
+  advantage: number;
+  /** 1 / (response tokens of the whole optimizer batch); 0 masks the token, whatever its numbers are. */
+  weight: number;
+}
+
+/** The numbers of {@linkcode PpoLossTensors.samples}. */
+export function packSamples(samples: readonly PpoSample[]): number[] {
+  return samples.flatMap((of) => [of.oldLogprob, of.refLogprob, of.advantage, of.weight]);
+}
+
+/** The tensors of {@linkcode ppoLoss} for N response tokens. */
 export interface PpoLossTensors {
-  /** Of the policy that is trained. */
+  /** (N) of the policy that is trained, nats. */
   logprobs: Tensor;
-  /** Of the policy that sampled. */
-  oldLogprobs: Tensor;
-  advantages: Tensor;
-  /** Entropy of the policy's distribution. */
+  /** (N) of the policy's distribution, nats. */
   entropy: Tensor;
-  /** 1 / (response tokens of the whole optimizer batch); 0 masks a token, whatever its numbers are. */
-  weights: Tensor;
+  /** (N) exact KL to the reference, nats; needed for the term `full`. */
+  kl?: Tensor | undefined;
+  /** (N, 4) of {@linkcode packSamples}. */
+  samples: Tensor;
   /** (4) beta, then unused: numbers that change from step to step. */
   coefficients: Tensor;
-  /** Exact KL to the reference; needed for the term `full`. */
-  kl?: Tensor | undefined;
-  /** Of the reference; needed for an estimated term. */
-  refLogprobs?: Tensor | undefined;
-  dlogprobs: Tensor;
-  dentropy: Tensor;
-  dkl: Tensor;
+  /** (N, 4) d loss / d logprob, d loss / d entropy, d loss / d kl, 0. */
+  gradients: Tensor;
   /** (16) statistics, see {@linkcode PPO_STATS}. */
   stats: Tensor;
 }
@@ -77,16 +87,11 @@ const loss = kernel({
   entry: "ppo_loss",
   bindings: {
     logprobs: "read",
-    oldLogprobs: "read",
-    advantages: "read",
     entropy: "read",
-    weights: "read",
-    coefficients: "read",
     kl: "read?",
-    refLogprobs: "read?",
-    dlogprobs: "write",
-    dentropy: "write",
-    dkl: "write",
+    samples: "read",
+    coefficients: "read",
+    gradients: "write",
     stats: "add",
   },
   params: { N: "u32", clipRange: "f32", entropyCoef: "f32" },
@@ -96,34 +101,26 @@ const loss = kernel({
  * The gradient of PPO's loss with respect to each token's log-probability, entropy and exact KL.
  *
  * The loss is the sum over tokens of `weight * (max(-A ratio, -A clip(ratio)) - c2 entropy + beta KL)`,
- * `ratio = exp(logprob - oldLogprob)` with the exponent kept within 20. Overwrites `dlogprobs`, `dentropy`
- * and `dkl`; adds to `stats`, whose maxima are taken over what was there. NaN comes through.
+ * `ratio = exp(logprob - oldLogprob)` with the exponent kept within 20. Overwrites `gradients`; adds to `stats`, whose
+ * maxima are taken over what was there. NaN comes through.
  *
- * @throws {ShapeError} If the sizes differ or the KL term lacks its tensor.
+ * @throws {ShapeError} If the sizes differ or the term `full` lacks `kl`.
  *
  * Source: Schulman et al. 2017 (arXiv:1707.06347) equations 7 and 9; the statistics as TRL 0.11 defines them.
  */
 export function ppoLoss(pass: Pass, tensors: PpoLossTensors, options: PpoLossOptions): void {
   const { clipRange, entropyCoef, klTerm } = options;
   const N = tensors.logprobs.size;
-  const { coefficients, stats, ...ofTokens } = tensors;
-  for (const [name, tensor] of Object.entries(ofTokens)) {
-    if (tensor) expectSize("ppoLoss", name, tensor, N);
+  const sizes = { entropy: N, kl: N, samples: 4 * N, coefficients: 4, gradients: 4 * N, stats: 16 };
+  for (const [name, size] of Object.entries(sizes)) {
+    const tensor = tensors[name as keyof typeof sizes];
+    if (tensor) expectSize("ppoLoss", name, tensor, size);
   }
-  expectSize("ppoLoss", "coefficients", coefficients, 4);
-  expectSize("ppoLoss", "stats", stats, 16);
   const exact = klTerm === "full";
   const estimated = klTerm !== "none" && !exact;
   if (exact && !tensors.kl) throw new ShapeError("Cannot run ppoLoss: the term full needs kl");
-  if (estimated && !tensors.refLogprobs) {
-    throw new ShapeError(`Cannot run ppoLoss: the term ${klTerm} needs refLogprobs`);
-  }
   pass.dispatch(loss, {
-    tensors: {
-      ...tensors,
-      kl: exact ? tensors.kl : undefined,
-      refLogprobs: estimated ? tensors.refLogprobs : undefined,
-    },
+    tensors: { ...tensors, kl: exact ? tensors.kl : undefined },
     params: { N, clipRange, entropyCoef },
     constants: {
       WORKGROUP_SIZE: pass.gpu.rowLanes,

@@ -5,17 +5,19 @@ struct Params { N: u32, clip_range: f32, entropy_coef: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 
 @group(0) @binding(1) var<storage, read> logprobs: array<f32>;           // (N) of the policy now
-@group(0) @binding(2) var<storage, read> old_logprobs: array<f32>;       // (N) of the policy that sampled
-@group(0) @binding(3) var<storage, read> advantages: array<f32>;         // (N)
-@group(0) @binding(4) var<storage, read> entropy: array<f32>;            // (N)
-@group(0) @binding(5) var<storage, read> weights: array<f32>;            // (N) 1 / tokens, 0 at padding
-@group(0) @binding(6) var<storage, read> coefficients: array<f32>;       // (4) beta first
-@group(0) @binding(7) var<storage, read> kl: array<f32>;                 // (N) exact KL
-@group(0) @binding(8) var<storage, read> ref_logprobs: array<f32>;       // (N)
-@group(0) @binding(9) var<storage, read_write> dlogprobs: array<f32>;    // (N)
-@group(0) @binding(10) var<storage, read_write> dentropy: array<f32>;    // (N)
-@group(0) @binding(11) var<storage, read_write> dkl: array<f32>;         // (N)
-@group(0) @binding(12) var<storage, read_write> stats: array<f32>;       // (16)
+@group(0) @binding(2) var<storage, read> entropy: array<f32>;            // (N)
+@group(0) @binding(3) var<storage, read> kl: array<f32>;                 // (N) exact KL
+@group(0) @binding(4) var<storage, read> samples: array<Sample>;         // (N)
+@group(0) @binding(5) var<storage, read> coefficients: array<f32>;       // (4) beta first
+@group(0) @binding(6) var<storage, read_write> gradients: array<vec4f>;  // (N) of logprob, entropy, exact KL; 0
+@group(0) @binding(7) var<storage, read_write> stats: array<f32>;        // (16)
+
+struct Sample {
+  old_logprob: f32, // of the policy that sampled
+  ref_logprob: f32,
+  advantage: f32,
+  weight: f32,      // 1 / tokens, 0 at padding
+}
 
 override KL_SOURCE: u32 = 0; // 0 no KL term, 1 the exact KL, 2 the estimate KL_TERM
 
@@ -33,16 +35,15 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
   let beta = coefficients[0];
 
   for (var n = lane; n < params.N; n += WORKGROUP_SIZE) {
-    let weight = weights[n];
+    let sample = samples[n];
+    let weight = sample.weight;
     if (weight == 0.0) {
-      dlogprobs[n] = 0.0;
-      dentropy[n] = 0.0;
-      dkl[n] = 0.0;
+      gradients[n] = vec4f();
       continue;
     }
-    let log_ratio = logprobs[n] - old_logprobs[n];
+    let log_ratio = logprobs[n] - sample.old_logprob;
     let ratio = exp(bounded(log_ratio));
-    let advantage = advantages[n];
+    let advantage = sample.advantage;
     let clipped_ratio = min(max(ratio, 1.0 - params.clip_range), 1.0 + params.clip_range);
     let plain = -advantage * ratio;
     let clipped = -advantage * clipped_ratio;
@@ -56,13 +57,12 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
     var kl_term = 0.0;
     if (KL_SOURCE == 1) { kl_term = kl[n]; }
     if (KL_SOURCE == 2) {
-      let d = logprobs[n] - ref_logprobs[n];
+      let d = logprobs[n] - sample.ref_logprob;
       kl_term = kl_estimate(d);
       dlogprob += select(beta * kl_estimate_slope(d), d, is_nan(d)); // the slope of k1 and abs hides it
     }
-    dlogprobs[n] = weight * dlogprob;
-    dentropy[n] = -weight * params.entropy_coef;
-    dkl[n] = select(0.0, weight * beta, KL_SOURCE == 1);
+    let dkl = select(0.0, weight * beta, KL_SOURCE == 1);
+    gradients[n] = vec4f(weight * dlogprob, -weight * params.entropy_coef, dkl, 0.0);
 
     sums[0] += weight * loss;
     sums[1] += weight * entropy[n];

@@ -34,12 +34,10 @@ const backward = kernel({
     targets: "read",
     lse: "read",
     entropy: "read",
-    dlogprobs: "read",
-    dentropy: "read",
+    gradients: "read",
     refLogits: "read?",
     refLse: "read?",
     kl: "read?",
-    dkl: "read?",
     logits: "update",
   },
   params: {
@@ -65,7 +63,7 @@ export interface TokenLogprobsTensors {
   entropy: Tensor;
 }
 
-/** The tensors of {@linkcode tokenLogprobsBackward}; the last four are all there or none. */
+/** The tensors of {@linkcode tokenLogprobsBackward}; the last three are all there or none. */
 export interface TokenLogprobsGradientTensors {
   /** (N, V) the logits of the forward, then dlogits; rows may be padded. */
   logits: Tensor;
@@ -75,18 +73,14 @@ export interface TokenLogprobsGradientTensors {
   lse: Tensor;
   /** (N) of the forward. */
   entropy: Tensor;
-  /** (N) d loss / d logprobs. */
-  dlogprobs: Tensor;
-  /** (N) d loss / d entropy. */
-  dentropy: Tensor;
+  /** (N, 4) d loss / d logprob, d loss / d entropy, d loss / d kl, unused: as `ppoLoss` leaves them. */
+  gradients: Tensor;
   /** (N, V) raw scores of the reference; rows may be padded. */
   refLogits?: Tensor | undefined;
   /** (N) log-sum-exp of the reference's divided logits. */
   refLse?: Tensor | undefined;
   /** (N) exact KL of `klForward`, nats. */
   kl?: Tensor | undefined;
-  /** (N) d loss / d kl. */
-  dkl?: Tensor | undefined;
 }
 
 /**
@@ -118,27 +112,25 @@ export function tokenLogprobsForward(
  * Overwrites `logits` with the gradient of a loss with respect to them, before the division by `temperature`.
  *
  * What reaches the loss through the log-probabilities and the entropies always counts, what reaches it
- * through the exact KL(policy || reference) where the last four tensors are given. A row whose gradients are
+ * through the exact KL(policy || reference) where the last three tensors are given. A row whose gradients are
  * all 0 gives 0, whatever its logits. Columns beyond V stay as they are.
  *
- * @throws {ShapeError} If the sizes differ, or some of the last four tensors are there and some are not.
+ * @throws {ShapeError} If the sizes differ, or some of the last three tensors are there and some are not.
  */
 export function tokenLogprobsBackward(
   pass: Pass,
   tensors: TokenLogprobsGradientTensors,
   { temperature }: { temperature: number },
 ): void {
-  const { logits, targets, lse, entropy, dlogprobs, dentropy } = tensors;
-  const { refLogits, refLse, kl, dkl } = tensors;
+  const { logits, targets, lse, entropy, gradients, refLogits, refLse, kl } = tensors;
   const { rowCount: N, columnCount: V, rowStride: logitsStride } = logits;
-  for (
-    const [name, tensor] of Object.entries({ targets, lse, entropy, dlogprobs, dentropy })
-  ) {
+  for (const [name, tensor] of Object.entries({ targets, lse, entropy })) {
     expectSize("tokenLogprobsBackward", name, tensor, N);
   }
+  expectSize("tokenLogprobsBackward", "gradients", gradients, 4 * N);
   const withKl = refLogits !== undefined;
   if (refLogits) expectShape("tokenLogprobsBackward", "refLogits", refLogits, logits.shape);
-  for (const [name, tensor] of Object.entries({ refLse, kl, dkl })) {
+  for (const [name, tensor] of Object.entries({ refLse, kl })) {
     if ((tensor !== undefined) !== withKl) {
       throw new ShapeError(
         "Cannot run tokenLogprobsBackward: " +
@@ -148,18 +140,7 @@ export function tokenLogprobsBackward(
     if (tensor) expectSize("tokenLogprobsBackward", name, tensor, N);
   }
   pass.dispatch(backward, {
-    tensors: {
-      targets,
-      lse,
-      entropy,
-      dlogprobs,
-      dentropy,
-      refLogits,
-      refLse,
-      kl,
-      dkl,
-      logits,
-    },
+    tensors: { targets, lse, entropy, gradients, refLogits, refLse, kl, logits },
     params: { N, V, logitsStride, refLogitsStride: refLogits?.rowStride ?? 0, temperature },
     constants: { WORKGROUP_SIZE: pass.gpu.rowLanes, WITH_KL: Number(withKl) },
     workgroups: [N],

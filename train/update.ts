@@ -1,5 +1,5 @@
 import { klForward } from "../kernels/kl.ts";
-import { type KlTerm, PPO_STATS, ppoLoss } from "../kernels/ppo_loss.ts";
+import { type KlTerm, packSamples, PPO_STATS, ppoLoss } from "../kernels/ppo_loss.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { tokenLogprobsBackward, tokenLogprobsForward } from "../kernels/token_logprobs.ts";
@@ -126,12 +126,15 @@ export class PolicyUpdate {
     gatherRows(pass, { source: trunk, index: places, out: hidden });
 
     const targets = upload(arena, "ppo.targets", tokens.map(({ id }) => id), "u32");
-    const weights = upload(arena, "ppo.weights", tokens.map(() => tokenWeight), "f32");
-    const oldLogprobs = ofTokens("old_logprobs", experience.logprobs);
-    const refLogprobs = ofTokens("ref_logprobs", experience.refLogprobs);
-    const tokenAdvantages = ofTokens("advantages", advantages);
+    const samples = packSamples(tokens.map(({ b, r }) => ({
+      oldLogprob: experience.logprobs[b][r],
+      refLogprob: experience.refLogprobs[b][r],
+      advantage: advantages[b][r],
+      weight: tokenWeight,
+    })));
+    const sampled = upload(arena, "ppo.samples", samples, "f32").view([N, 4]);
     const [logprobs, lse, entropy, kl] = ["logprobs", "lse", "entropy", "kl"].map(slot);
-    const [dlogprobs, dentropy, dkl] = ["dlogprobs", "dentropy", "dkl"].map(slot);
+    const gradients = arena.take("ppo.gradients", [N, 4]);
     const dhidden = arena.take("ppo.dhidden", [N, C]);
     const referenceRows = klTerm === "full"
       ? this.#gatherReference(pass, rollout, experience, tokens)
@@ -156,16 +159,11 @@ export class PolicyUpdate {
       if (exact) klForward(pass, { logits, lse: rowsOf(lse), ...exact }, { temperature });
       ppoLoss(pass, {
         logprobs: rowsOf(logprobs),
-        oldLogprobs: rowsOf(oldLogprobs),
-        advantages: rowsOf(tokenAdvantages),
         entropy: rowsOf(entropy),
-        weights: rowsOf(weights),
-        coefficients,
         kl: exact?.kl,
-        refLogprobs: rowsOf(refLogprobs),
-        dlogprobs: rowsOf(dlogprobs),
-        dentropy: rowsOf(dentropy),
-        dkl: rowsOf(dkl),
+        samples: rowsOf(sampled),
+        coefficients,
+        gradients: rowsOf(gradients),
         stats,
       }, { clipRange, entropyCoef, klTerm });
       tokenLogprobsBackward(pass, {
@@ -173,9 +171,8 @@ export class PolicyUpdate {
         targets: rowsOf(targets),
         lse: rowsOf(lse),
         entropy: rowsOf(entropy),
-        dlogprobs: rowsOf(dlogprobs),
-        dentropy: rowsOf(dentropy),
-        ...(exact && { ...exact, dkl: rowsOf(dkl) }),
+        gradients: rowsOf(gradients),
+        ...exact,
       }, { temperature });
       head.backward(pass, { dlogits: logits, hidden: rowsOf(hidden), dhidden: rowsOf(dhidden) });
     }
@@ -187,7 +184,7 @@ export class PolicyUpdate {
       values: valueForward(context, hidden),
       oldValues: ofTokens("old_values", experience.values),
       returns: ofTokens("returns", returns),
-      weights,
+      weights: upload(arena, "ppo.weights", tokens.map(() => tokenWeight), "f32"),
       dvalues,
       stats: valueStats,
     }, { clipRange: valueClipRange, valueCoef });

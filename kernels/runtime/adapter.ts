@@ -40,10 +40,10 @@ export interface OpenedDevice {
 export async function openDevice(options: AdapterOptions): Promise<OpenedDevice> {
   const adapter = await requestAdapter(options.webgpu);
   const { limits, info } = adapter;
+  // Not more storage buffers than the eight that every adapter has: kernels do with them.
   const requiredLimits = {
     maxBufferSize: limits.maxBufferSize,
     maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-    maxStorageBuffersPerShaderStage: Math.min(16, limits.maxStorageBuffersPerShaderStage),
     maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
     maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
     maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,

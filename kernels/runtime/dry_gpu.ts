@@ -34,7 +34,6 @@ export function dryWebGpu(
   const limits = {
     maxBufferSize: bufferBytes,
     maxStorageBufferBindingSize: bindingBytes,
-    maxStorageBuffersPerShaderStage: 16,
     maxComputeWorkgroupStorageSize: 2 ** 14,
     maxComputeInvocationsPerWorkgroup: 256,
     maxComputeWorkgroupSizeX: 256,

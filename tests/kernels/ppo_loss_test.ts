@@ -1,5 +1,11 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { type KlTerm, PPO_STATS, ppoLoss, type PpoLossTensors } from "../../kernels/ppo_loss.ts";
+import {
+  type KlTerm,
+  packSamples,
+  PPO_STATS,
+  ppoLoss,
+  type PpoLossTensors,
+} from "../../kernels/ppo_loss.ts";
 import { type Gpu, ShapeError, type Tensor } from "../../kernels/runtime/mod.ts";
 import { casesOf } from "../helpers/cases.ts";
 import { assertClose, randn } from "../helpers/close.ts";
@@ -34,26 +40,28 @@ async function run(gpu: Gpu, batches: Batch[], options: Options = {}) {
   const outputs = [];
   for (const batch of batches) {
     const N = batch.logprobs.length;
-    const upload = (data: ArrayLike<number> | undefined) => data && gpu.tensor(data);
-    const before = () => gpu.tensor(Array(N).fill(MASKED));
-    const [dlogprobs, dentropy, dkl] = [before(), before(), before()];
+    const samples = Array.from({ length: N }, (_, n) => ({
+      oldLogprob: batch.oldLogprobs[n],
+      refLogprob: batch.refLogprobs?.[n] ?? NaN,
+      advantage: batch.advantages[n],
+      weight: batch.weights[n],
+    }));
+    const gradients = gpu.tensor(Array(4 * N).fill(MASKED), [N, 4]);
     const tensors = {
       logprobs: gpu.tensor(batch.logprobs),
-      oldLogprobs: gpu.tensor(batch.oldLogprobs),
-      advantages: gpu.tensor(batch.advantages),
-      weights: gpu.tensor(batch.weights),
       entropy: gpu.tensor(batch.entropy ?? Array(N).fill(0)),
-      kl: upload(batch.kl),
-      refLogprobs: upload(batch.refLogprobs),
-      dlogprobs,
-      dentropy,
-      dkl,
+      kl: batch.kl && gpu.tensor(batch.kl),
+      samples: gpu.tensor(packSamples(samples), [N, 4]),
+      gradients,
     };
     const pass = gpu.record();
     ppoLoss(pass, { ...tensors, coefficients, stats }, { clipRange, entropyCoef, klTerm });
     pass.submit();
-    const [l, e, k] = await gpu.readAll([dlogprobs, dentropy, dkl]);
-    outputs.push({ dlogprobs: l, dentropy: e, dkl: k });
+    const numbers = await gpu.read(gradients);
+    const [dlogprobs, dentropy, dkl] = [0, 1, 2].map((i) =>
+      numbers.filter((_, at) => at % 4 === i)
+    );
+    outputs.push({ dlogprobs, dentropy, dkl });
     gpu.free(...Object.values(tensors).filter((tensor): tensor is Tensor => tensor !== undefined));
   }
   const sums = await gpu.read(stats);
@@ -298,31 +306,22 @@ Deno.test("ppoLoss() gives masked tokens exactly 0, even if everything is NaN", 
     assertEquals(Array.from(sums), Array(16).fill(0));
   }));
 
-Deno.test("ppoLoss() refuses tensors of other sizes and a KL term without its tensor", () =>
+Deno.test("ppoLoss() refuses tensors of other sizes and the exact KL term without its tensor", () =>
   withGpu((gpu) => {
     const [two, three, four, stats] = [2, 3, 4, 16].map((length) => gpu.empty([length]));
-    const outputs = [0, 1, 2].map(() => gpu.empty([2]));
+    const [samples, gradients] = [gpu.empty([2, 4]), gpu.empty([2, 4])];
     const good: PpoLossTensors = {
-      logprobs: two,
-      oldLogprobs: two,
-      advantages: two,
-      entropy: two,
-      weights: two,
-      coefficients: four,
-      dlogprobs: outputs[0],
-      dentropy: outputs[1],
-      dkl: outputs[2],
-      stats,
+      ...{ logprobs: two, entropy: two, samples },
+      ...{ coefficients: four, gradients, stats },
     };
     const refused = (tensors: PpoLossTensors, klTerm: KlTerm) =>
       assertThrows(
         () => ppoLoss(gpu.record(), tensors, { clipRange: 0.2, entropyCoef: 0, klTerm }),
         ShapeError,
       );
-    for (const key of ["oldLogprobs", "weights", "kl", "dkl", "coefficients", "stats"]) {
+    for (const key of ["entropy", "kl", "samples", "coefficients", "gradients", "stats"]) {
       refused({ ...good, [key]: three }, "none");
     }
     refused(good, "full");
-    refused({ ...good, kl: two }, "k3");
-    gpu.free(two, three, four, stats, ...outputs);
+    gpu.free(two, three, four, stats, samples, gradients);
   }));

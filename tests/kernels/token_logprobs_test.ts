@@ -39,6 +39,17 @@ function record(
   return { logprobs, lse, entropy, refLse, kl, free };
 }
 
+/** What the backward is given of a loss, as `ppoLoss` leaves it. */
+function gradientsOf(
+  gpu: Gpu,
+  { dlogprob, dentropy, dkl }: Record<"dlogprob" | "dentropy", ArrayLike<number>> & {
+    dkl?: ArrayLike<number>;
+  },
+): Tensor {
+  const rows = Array.from(dlogprob, (d, n) => [d, dentropy[n], dkl?.[n] ?? 0, 0]);
+  return gpu.tensor(rows.flat(), [rows.length, 4]);
+}
+
 for (const { N, V, stride, scale, temperature } of SHAPES) {
   const name = `(${N}, ${V}) stride ${stride} x ${scale} at T = ${temperature}`;
   Deno.test(`tokenLogprobsForward(), klForward() and the backward match f64 at ${name}`, () =>
@@ -53,7 +64,7 @@ for (const { N, V, stride, scale, temperature } of SHAPES) {
       const logits = padded.columns(0, V);
       const refLogits = gpu.tensor(refX, [N, V]);
       const targets = gpu.tensor(ids, [N], "u32");
-      const [dlogprobs, dentropies, dkl] = [dlogprob, dentropy, dk].map((d) => gpu.tensor(d));
+      const gradients = gradientsOf(gpu, { dlogprob, dentropy, dkl: dk });
       const out = record(gpu, { logits, refLogits, targets }, temperature);
       const pass = gpu.record();
       tokenLogprobsBackward(pass, {
@@ -61,12 +72,10 @@ for (const { N, V, stride, scale, temperature } of SHAPES) {
         targets,
         lse: out.lse,
         entropy: out.entropy,
-        dlogprobs,
-        dentropy: dentropies,
+        gradients,
         refLogits,
         refLse: out.refLse,
         kl: out.kl,
-        dkl,
       }, { temperature });
       pass.submit();
 
@@ -92,7 +101,7 @@ for (const { N, V, stride, scale, temperature } of SHAPES) {
       assertClose(await gpu.read(out.kl), rows.map((r) => r.kl), tolerance, "kl");
       assertClose(await gpu.read(padded), expectedGradient, tolerance, "dlogits");
       out.free();
-      gpu.free(padded, refLogits, targets, dlogprobs, dentropies, dkl);
+      gpu.free(padded, refLogits, targets, gradients);
     }));
 }
 
@@ -113,19 +122,16 @@ for (
       const shape = [input.logits.length, input.logits[0].length];
       const [logits, again] = [0, 1].map(() => gpu.tensor(input.logits.flat(), shape));
       const targets = gpu.tensor(input.targets, [shape[0]], "u32");
-      const ones = gpu.tensor(input.targets.map(() => 1));
-      const zeros = gpu.empty([shape[0]]);
+      const [ones, zeros] = [1, 0].map((value) => input.targets.map(() => value));
+      const ofLogprobs = gradientsOf(gpu, { dlogprob: ones, dentropy: zeros });
+      const ofEntropy = gradientsOf(gpu, { dlogprob: zeros, dentropy: ones });
       const [logprobs, lse, entropy] = [0, 1, 2].map(() => gpu.empty([shape[0]]));
 
       const pass = gpu.record();
       tokenLogprobsForward(pass, { logits, targets, logprobs, lse, entropy }, options);
       const saved = { targets, lse, entropy };
-      tokenLogprobsBackward(pass, { logits, ...saved, dlogprobs: ones, dentropy: zeros }, options);
-      tokenLogprobsBackward(
-        pass,
-        { logits: again, ...saved, dlogprobs: zeros, dentropy: ones },
-        options,
-      );
+      tokenLogprobsBackward(pass, { logits, ...saved, gradients: ofLogprobs }, options);
+      tokenLogprobsBackward(pass, { logits: again, ...saved, gradients: ofEntropy }, options);
       pass.submit();
 
       const tolerance = { atol: 2e-6 }; // a few roundings of numbers below 10
@@ -134,7 +140,7 @@ for (
       const { dlogits_of_sum_logprobs, dlogits_of_sum_entropy } = expected;
       assertClose(await gpu.read(logits), dlogits_of_sum_logprobs.flat(), tolerance, "dlogits");
       assertClose(await gpu.read(again), dlogits_of_sum_entropy.flat(), tolerance, "of entropy");
-      gpu.free(logits, again, targets, ones, zeros, logprobs, lse, entropy);
+      gpu.free(logits, again, targets, ofLogprobs, ofEntropy, logprobs, lse, entropy);
     }));
 }
 
@@ -161,26 +167,24 @@ Deno.test("tokenLogprobsBackward() gives 0 to rows without a gradient, even from
   withGpu(async (gpu) => {
     const logits = gpu.tensor([NaN, 1, 2, 3, NaN, 5], [2, 3]);
     const targets = gpu.tensor([0, 1], [2], "u32");
-    const dlogprobs = gpu.tensor([0, 1]);
-    const dentropy = gpu.tensor([0, 1]);
+    const gradients = gradientsOf(gpu, { dlogprob: [0, 1], dentropy: [0, 1] });
     const out = record(gpu, { logits, refLogits: logits, targets }, 1);
     const pass = gpu.record();
     const { lse, entropy } = out;
-    tokenLogprobsBackward(pass, { logits, targets, lse, entropy, dlogprobs, dentropy }, {
-      temperature: 1,
-    });
+    tokenLogprobsBackward(pass, { logits, targets, lse, entropy, gradients }, { temperature: 1 });
     pass.submit();
 
     const gradient = await gpu.read(logits);
     assertEquals(Array.from(gradient.subarray(0, 3)), [0, 0, 0]);
     assertEquals(gradient.subarray(3).every(Number.isNaN), true, "NaN must not be hidden");
     out.free();
-    gpu.free(logits, targets, dlogprobs, dentropy);
+    gpu.free(logits, targets, gradients);
   }));
 
 Deno.test("tokenLogprobs refuses tensors of other sizes and half a reference", () =>
   withGpu((gpu) => {
     const [logits, two, three] = [gpu.empty([2, 3]), gpu.empty([2]), gpu.empty([3])];
+    const eight = gpu.empty([2, 4]);
     const [ids, threeIds] = [gpu.empty([2], "u32"), gpu.empty([3], "u32")];
     const at1 = { temperature: 1 };
 
@@ -195,17 +199,15 @@ Deno.test("tokenLogprobs refuses tensors of other sizes and half a reference", (
       targets: ids,
       lse: two,
       entropy: two,
-      dlogprobs: two,
-      dentropy: two,
+      gradients: eight,
       refLogits: logits,
       refLse: two,
       kl: two,
-      dkl: two,
     };
-    const wrongSizes = [{ dlogprobs: three }, { refLogits: two }, { kl: three }];
+    const wrongSizes = [{ gradients: three }, { refLogits: two }, { kl: three }];
     for (const wrong of [...wrongSizes, { kl: undefined }, { refLogits: undefined }]) {
       const tensors = { ...backward, ...wrong };
       assertThrows(() => tokenLogprobsBackward(gpu.record(), tensors, at1), ShapeError);
     }
-    gpu.free(logits, two, three, ids, threeIds);
+    gpu.free(logits, two, three, eight, ids, threeIds);
   }));

@@ -104,15 +104,16 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         const next = inputIds.map((row) => row.slice(1));
         const targets = upload(arena, "t", spread(next), "u32");
         const [logprobs, lse, entropy] = ["a", "b", "c"].map((name) => arena.take(name, [N]));
-        const dlogprobs = upload(arena, "d", spread(weights.logprob_weight), "f32");
-        const dentropy = upload(arena, "e", spread(weights.entropy_weight), "f32");
+        const dentropy = spread(weights.entropy_weight);
+        const rows = spread(weights.logprob_weight).flatMap((d, n) => [d, dentropy[n], 0, 0]);
+        const gradients = upload(arena, "d", rows, "f32");
 
         const pass = gpu.record();
         model.grads!.clear(pass);
         const hidden = model.forward(pass, batch, { train: true });
         const logits = head.logits(pass, hidden);
         tokenLogprobsForward(pass, { logits, targets, logprobs, lse, entropy }, { temperature: 1 });
-        tokenLogprobsBackward(pass, { logits, targets, lse, entropy, dlogprobs, dentropy }, {
+        tokenLogprobsBackward(pass, { logits, targets, lse, entropy, gradients }, {
           temperature: 1,
         });
         const dhidden = arena.take("dhidden", [N, model.config.nEmbd]);
