@@ -262,7 +262,7 @@ function tileCode(layout: Layout, lanes: number, tile: Tile): string {
   const some = height % 8 === 0 ? 8 : 4; // moving takes a tenth of the time where there is little depth
   const four = Math.min(4, step); // k whose sums come row by row; with more, too many vectors of B are held
   const sum = (i: number, q: number) =>
-    `    sum_${i} += subgroupBroadcast(${a.element(i, q)}) * b_${q};`;
+    `    sum_${i} = fma(vec4f(subgroupBroadcast(${a.element(i, q)})), b_${q}, sum_${i});`;
   return `
 @compute @workgroup_size(${lanes})
 fn matmul_tile(@builtin(workgroup_id) tile: vec3u, @builtin(local_invocation_index) lane: u32) {
