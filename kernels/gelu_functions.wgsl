@@ -9,11 +9,11 @@ const SQRT_1_OVER_2PI: f32 = 0.3989422804;
 const CUBIC: f32 = 0.044715;
 
 fn gelu_new(x: f32) -> f32 {
-  return max(x, -10.0) * gelu_gate(x); // the gate is near zero there, not zero
+  return select(x * gelu_gate(x), 0.0, x < -10.0); // the gate is near zero there, not zero
 }
 
 fn gelu_new_derivative(x: f32) -> f32 {
-  let near = clamp(x, -10.0, 10.0);
+  let near = bounded(x, 10.0);
   let gate = gelu_gate(x);
   let slope = 2.0 * SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * near * near);
   return gate + near * gate * gelu_gate(-x) * slope; // 1 - gate would cancel where gate is near 1
@@ -24,13 +24,18 @@ fn gelu_exact(x: f32) -> f32 {
 }
 
 fn gelu_exact_derivative(x: f32) -> f32 {
-  let near = clamp(x, -20.0, 20.0); // the density is zero in f32 beyond
+  let near = bounded(x, 20.0); // the density is zero in f32 beyond
   let density = SQRT_1_OVER_2PI * exp(-0.5 * near * near);
   return 0.5 * (1.0 + erf(x * SQRT_1_OVER_2)) + near * density;
 }
 
+// x between -limit and limit; a NaN stays one, where clamp() may lose it.
+fn bounded(x: f32, limit: f32) -> f32 {
+  return select(x, limit * sign(x), abs(x) > limit);
+}
+
 // (1 + tanh(u)) / 2 written as 1 / (1 + exp(-2u)), which keeps its digits where tanh(u) is near -1.
-// Beyond |x| = 10 it is 1e-38 or 1, and exp(-2u) would overflow soon after.
+// Beyond |x| = 10 it is 1e-38 or 1, and exp(-2u) would overflow soon after. Of NaN it is some number.
 fn gelu_gate(x: f32) -> f32 {
   let near = clamp(x, -10.0, 10.0);
   let u = SQRT_2_OVER_PI * (near + CUBIC * near * near * near);

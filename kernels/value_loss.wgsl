@@ -26,7 +26,9 @@ fn value_loss(@builtin(local_invocation_index) lane: u32) {
     let clipped = clamp(value, old_values[n] - params.clip_range, old_values[n] + params.clip_range);
     let error = select(value, old_values[n], is_nan(old_values[n])) - returns[n]; // clamp may hide a NaN
     let clipped_error = clipped - returns[n];
-    let clips = clipped_error * clipped_error > error * error;
+    // A compiler may assume that there is no NaN, and then turn the comparison round, or take what follows for max().
+    let clips = !is_nan(value) && !is_nan(old_values[n]) && !is_nan(returns[n]) &&
+      clipped_error * clipped_error > error * error;
 
     // Where the clipped error is the larger, the clipped value is a constant and the gradient is 0.
     dvalues[n] = params.value_coef * weight * select(error, 0.0, clips);

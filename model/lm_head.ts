@@ -45,8 +45,7 @@ export class LmHead {
   logits(pass: Pass, hidden: Tensor, slot = "logits"): Tensor {
     const [V] = this.weight.shape;
     const logits = this.arena.take(slot, [hidden.rowCount, this.#stride]).columns(0, V);
-    for (const { from, to } of this.#shards()) {
-      const b = this.#rows(pass, from, to);
+    for (const { from, to, b } of this.#parts(pass)) {
       matmul(pass, { a: hidden, b, out: logits.columns(from, to) }, { layout: "nt" });
     }
     return logits;
@@ -62,9 +61,9 @@ export class LmHead {
     { dlogits, hidden, dhidden }: { dlogits: Tensor; hidden: Tensor; dhidden: Tensor },
   ): void {
     const gradient = this.gradient?.();
-    for (const { from, to } of this.#shards()) {
+    for (const { from, to, b } of this.#parts(pass)) {
       const a = dlogits.columns(from, to);
-      matmul(pass, { a, b: this.#rows(pass, from, to), out: dhidden }, { accumulate: from > 0 });
+      matmul(pass, { a, b, out: dhidden }, { accumulate: from > 0 });
       if (!gradient) continue;
       const out = gradient.out.rows(from, to);
       matmul(pass, { a, b: hidden, out }, { layout: "tn", accumulate: gradient.accumulate });
@@ -72,17 +71,17 @@ export class LmHead {
   }
 
   /** Rows that fit a binding. Those beyond a multiple of four are apart, so that products of the others are of whole vectors. */
-  #shards(): { from: number; to: number }[] {
+  *#parts(pass: Pass): Generator<{ from: number; to: number; b: Tensor }> {
     const { weight } = this;
     const shards = weight instanceof HalfMatrix
       ? weight.shards(EXPANDED_BYTES, 4)
       : rowShards(weight, this.arena.gpu.bindingBytes);
-    return shards.flatMap(({ from, to }) => {
-      const whole = to - (to - from) % 4;
-      return whole === from || whole === to
-        ? [{ from, to }]
-        : [{ from, to: whole }, { from: whole, to }];
-    });
+    for (const { from, to } of shards) {
+      const rows = this.#rows(pass, from, to);
+      const whole = to - from - (to - from) % 4;
+      if (whole > 0) yield { from, to: from + whole, b: rows.rows(0, whole) };
+      if (from + whole < to) yield { from: from + whole, to, b: rows.rows(whole, to - from) };
+    }
   }
 
   /** Rows of the weight in 32 bits; those of one in 16 bits last until the next are asked for. */

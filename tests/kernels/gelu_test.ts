@@ -1,5 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { geluBackward, geluForward, type GeluKind } from "../../kernels/gelu.ts";
+import { matmul } from "../../kernels/matmul.ts";
 import { ShapeError } from "../../kernels/runtime/mod.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { withGpu } from "../helpers/gpu.ts";
@@ -41,6 +42,26 @@ for (const [kind, gelu] of KINDS) {
       const expected = Array.from(inputs, (xi, i) => upstream[i] * slope(xi));
       assertClose(await gpu.read(dout), expected, { atol: 2e-6, rtol: 1e-6 }); // as above, times x
       gpu.free(x, dout);
+    }));
+}
+
+for (const [kind] of KINDS) {
+  Deno.test(`${kind} does not hide NaN, forward, backward and after a product`, () =>
+    withGpu(async (gpu) => {
+      const numbers = [NaN, 1, NaN, -20, 20, NaN, -1, 0];
+      const x = gpu.tensor(numbers, [1, 8]);
+      const dout = gpu.tensor(Array(8).fill(1), [1, 8]);
+      const [out, product] = [gpu.empty([1, 8]), gpu.empty([1, 8])];
+      const [one, row] = [gpu.tensor([1], [1, 1]), gpu.tensor(numbers, [1, 8])];
+      const pass = gpu.record();
+      geluForward(pass, { x, out }, { kind });
+      geluBackward(pass, { x, dout }, { kind });
+      matmul(pass, { a: one, b: row, out: product }, { activation: kind });
+      pass.submit();
+      for (const result of [out, dout, product]) {
+        assertEquals([...await gpu.read(result)].map(Number.isNaN), numbers.map(Number.isNaN));
+      }
+      gpu.free(x, dout, out, product, one, row);
     }));
 }
 

@@ -34,8 +34,9 @@ Deno.test("globalNorm() clips only what is longer than the largest norm, and not
   withGpu(async (gpu) => {
     const grads = new Float32Array(64);
     grads.set([3, 4], 62);
-    assertEquals(await run(gpu, [grads], 6), Float32Array.of(5, 1, 1, 0));
-    assertEquals(await run(gpu, [grads], 0), Float32Array.of(5, 1, 1, 0));
+    const root = { atol: 5e-7 }; // WGSL lets a root of 25 be off by a unit in its last place
+    assertClose(await run(gpu, [grads], 6), [5, 1, 1, 0], root);
+    assertClose(await run(gpu, [grads], 0), [5, 1, 1, 0], root);
     assertClose(await run(gpu, [grads], 2), [5, 2 / (5 + 1e-6), 1, 0], { atol: 1e-7 });
     assertEquals(await run(gpu, [new Float32Array(64)], 1), Float32Array.of(0, 1, 1, 0));
   }));

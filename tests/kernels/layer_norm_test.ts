@@ -53,8 +53,9 @@ for (const { N, C, offset } of CASES) {
     weight: randn(C, 2),
     bias: randn(C, 3),
   };
-  // Near 1000 the numbers themselves are spaced 6e-5 apart, and the mean is as coarse.
-  const tolerance = { atol: offset ? 4e-4 : 3e-6, rtol: 3e-6 };
+  // Near 1000 the numbers themselves are spaced 6e-5 apart; WGSL lets the division that gives the mean be off by 2.5
+  // times that, and weights of up to 3 multiply it.
+  const tolerance = { atol: offset ? 6e-4 : 3e-6, rtol: 3e-6 };
 
   Deno.test(`layerNormForward() matches f64 at (${N}, ${C}) + ${offset}`, () =>
     withGpu(async (gpu) => {
