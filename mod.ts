@@ -103,7 +103,7 @@ export type { DistilBertConfig } from "./model/distilbert_config.ts";
 export { fetchCausalLM, type FetchOptions } from "./model/fetch_causal_lm.ts";
 export type { GenerateOptions, Generation } from "./model/generate.ts";
 export type { CausalLMFiles } from "./model/causal_lm_folder.ts";
-export { Gradients } from "./model/gradients.ts";
+export { Gradients, type GradientTarget } from "./model/gradients.ts";
 export { initCausalLM, loadCausalLM, type LoadOptions } from "./model/gpt2_weights.ts";
 export { Adapters, LoraError, type LoraOptions } from "./model/lora.ts";
 export type {

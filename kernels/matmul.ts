@@ -4,9 +4,9 @@ import tiledSource from "./matmul.wgsl" with { type: "text" };
 import blocksSource from "./matmul_blocks.wgsl" with { type: "text" };
 import { BLOCK, choose, type MatmulChoice, type MatmulSizes } from "./matmul_choice.ts";
 import * as fewColumns from "./matmul_few_columns.ts";
+import stripsSource from "./matmul_strips.wgsl" with { type: "text" };
 import * as tiles from "./matmul_tiles.ts";
 import { BINDINGS, type Layout, PARAMS } from "./matmul_tiles.ts";
-import stripsSource from "./matmul_strips.wgsl" with { type: "text" };
 import vectors from "./matmul_vectors.wgsl" with { type: "text" };
 import {
   expectSize,

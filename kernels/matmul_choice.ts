@@ -39,10 +39,10 @@ const LEAST_FLOPS = 1e7;
 const FEW_ROWS = 4;
 
 /** Rows of the product up to which strips are compared with squares: with more, they read B too often. */
-const MOST_OF_STRIPS = 32;
+const MOST_STRIP_ROWS = 32;
 
 /** And up to which they are usual: seven eighths of a square are empty then. */
-const USUAL_IN_STRIPS = 8;
+const USUAL_STRIP_ROWS = 8;
 
 /** What a product is computed by: what was chosen for its kind by measurement, or what is usual. */
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
@@ -66,9 +66,11 @@ export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): Matmu
       const height = tileHeight(layout, rows, gpu.subgroupSize);
       return { family: "registers", height, ahead: layout === "nn" && bStride > PAGE };
     }
+    if (!gpu.software && layout === "nt" && rows <= USUAL_STRIP_ROWS) return { family: "strips" };
     const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
-    if (!gpu.software && blockCount >= ENOUGH_BLOCKS) return { family: "blocks" };
-    if (!gpu.software && layout === "nt" && rows <= USUAL_IN_STRIPS) return { family: "strips" };
+    if (!gpu.software && fillsBlocks(sizes) && blockCount >= ENOUGH_BLOCKS) {
+      return { family: "blocks" };
+    }
   }
   return { family: "squares", side: tileSide(gpu, rows, columns) };
 }
@@ -79,19 +81,24 @@ export function possibleChoices(
   layout: Layout,
   sizes: Pick<MatmulSizes, "rows" | "columns" | "depth">,
 ): MatmulChoice[] {
-  const { rows, columns } = sizes;
+  const { rows } = sizes;
   const ways: MatmulChoice[] = hasTiles(gpu)
     ? possibleTiles(gpu, layout, sizes).map((tile) => ({ family: "registers", ...tile }))
     : [];
   if (gpu.software && ways.length > 0) return ways; // barriers cost a CPU far more
   const sides = gpu.software ? [16, 8, 4] : [16, 8];
   ways.push(...sides.map((side) => ({ family: "squares" as const, side })));
-  if (Math.min(rows, columns) >= BLOCK / 2) ways.push({ family: "blocks" });
-  if (!gpu.software && layout === "nt" && rows <= MOST_OF_STRIPS) ways.push({ family: "strips" });
+  if (fillsBlocks(sizes)) ways.push({ family: "blocks" });
+  if (!gpu.software && layout === "nt" && rows <= MOST_STRIP_ROWS) ways.push({ family: "strips" });
   return ways;
 }
 
-/** A choice as text: `registers 40`, `registers 16 unrolled`, `squares 16`, `blocks`. */
+/** Whether blocks are at least half full. */
+function fillsBlocks({ rows, columns }: Pick<MatmulSizes, "rows" | "columns">): boolean {
+  return Math.min(rows, columns) >= BLOCK / 2;
+}
+
+/** A choice as text: `registers 40`, `registers 16 unrolled`, `squares 16`, `blocks`, `strips`. */
 export function describeChoice(choice: MatmulChoice): string {
   switch (choice.family) {
     case "registers":

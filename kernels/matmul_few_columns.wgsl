@@ -29,7 +29,7 @@ fn multiply(
 
   var sum = Element(0.0);
   for (var k = lane; k < params.depth / WIDTH; k += WORKGROUP_SIZE) {
-    sum += a[a_start + k] * b[b_start + k];
+    sum = fma(a[a_start + k], b[b_start + k], sum);
   }
   var value = params.scale * workgroup_sum(lane, total(sum));
 

@@ -47,8 +47,8 @@ export interface PpoLossOptions {
   klTerm: KlTerm;
 }
 
-/** What is known of a response token since it was sampled: a row of `samples` of {@linkcode ppoLoss}. */
-export interface PpoSample {
+/** What is known of a response token since it was sampled: a row of `tokens` of {@linkcode ppoLoss}. */
+export interface PpoToken {
   /** Of the policy that sampled it, nats. */
   oldLogprob: number;
   /** Of the reference, nats; only an estimated KL term needs it. */
@@ -58,9 +58,14 @@ export interface PpoSample {
   weight: number;
 }
 
-/** The numbers of {@linkcode PpoLossTensors.samples}. */
-export function packSamples(samples: readonly PpoSample[]): number[] {
-  return samples.flatMap((of) => [of.oldLogprob, of.refLogprob, of.advantage, of.weight]);
+/** The numbers of {@linkcode PpoLossTensors.tokens}. */
+export function packTokens(tokens: readonly PpoToken[]): number[] {
+  return tokens.flatMap(({ oldLogprob, refLogprob, advantage, weight }) => [
+    oldLogprob,
+    refLogprob,
+    advantage,
+    weight,
+  ]);
 }
 
 /** The tensors of {@linkcode ppoLoss} for N response tokens. */
@@ -71,12 +76,12 @@ export interface PpoLossTensors {
   entropy: Tensor;
   /** (N) exact KL to the reference, nats; needed for the term `full`. */
   kl?: Tensor | undefined;
-  /** (N, 4) of {@linkcode packSamples}. */
-  samples: Tensor;
+  /** (N, 4) of {@linkcode packTokens}. */
+  tokens: Tensor;
   /** (4) beta, then unused: numbers that change from step to step. */
   coefficients: Tensor;
   /** (N, 4) d loss / d logprob, d loss / d entropy, d loss / d kl, 0. */
-  gradients: Tensor;
+  tokenGradients: Tensor;
   /** (16) statistics, see {@linkcode PPO_STATS}. */
   stats: Tensor;
 }
@@ -89,9 +94,9 @@ const loss = kernel({
     logprobs: "read",
     entropy: "read",
     kl: "read?",
-    samples: "read",
+    tokens: "read",
     coefficients: "read",
-    gradients: "write",
+    tokenGradients: "write",
     stats: "add",
   },
   params: { N: "u32", clipRange: "f32", entropyCoef: "f32" },
@@ -101,7 +106,7 @@ const loss = kernel({
  * The gradient of PPO's loss with respect to each token's log-probability, entropy and exact KL.
  *
  * The loss is the sum over tokens of `weight * (max(-A ratio, -A clip(ratio)) - c2 entropy + beta KL)`,
- * `ratio = exp(logprob - oldLogprob)` with the exponent kept within 20. Overwrites `gradients`; adds to `stats`, whose
+ * `ratio = exp(logprob - oldLogprob)` with the exponent kept within 20. Overwrites `tokenGradients`; adds to `stats`, whose
  * maxima are taken over what was there. NaN comes through.
  *
  * @throws {ShapeError} If the sizes differ or the term `full` lacks `kl`.
@@ -111,7 +116,14 @@ const loss = kernel({
 export function ppoLoss(pass: Pass, tensors: PpoLossTensors, options: PpoLossOptions): void {
   const { clipRange, entropyCoef, klTerm } = options;
   const N = tensors.logprobs.size;
-  const sizes = { entropy: N, kl: N, samples: 4 * N, coefficients: 4, gradients: 4 * N, stats: 16 };
+  const sizes = {
+    entropy: N,
+    kl: N,
+    tokens: 4 * N,
+    coefficients: 4,
+    tokenGradients: 4 * N,
+    stats: 16,
+  };
   for (const [name, size] of Object.entries(sizes)) {
     const tensor = tensors[name as keyof typeof sizes];
     if (tensor) expectSize("ppoLoss", name, tensor, size);

@@ -4,15 +4,16 @@
 struct Params { N: u32, clip_range: f32, entropy_coef: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(1) var<storage, read> logprobs: array<f32>;           // (N) of the policy now
-@group(0) @binding(2) var<storage, read> entropy: array<f32>;            // (N)
-@group(0) @binding(3) var<storage, read> kl: array<f32>;                 // (N) exact KL
-@group(0) @binding(4) var<storage, read> samples: array<Sample>;         // (N)
-@group(0) @binding(5) var<storage, read> coefficients: array<f32>;       // (4) beta first
-@group(0) @binding(6) var<storage, read_write> gradients: array<vec4f>;  // (N) of logprob, entropy, exact KL; 0
-@group(0) @binding(7) var<storage, read_write> stats: array<f32>;        // (16)
+@group(0) @binding(1) var<storage, read> logprobs: array<f32>;                // (N) of the policy now
+@group(0) @binding(2) var<storage, read> entropy: array<f32>;                 // (N)
+@group(0) @binding(3) var<storage, read> kl: array<f32>;                      // (N) exact KL
+@group(0) @binding(4) var<storage, read> tokens: array<Token>;                // (N)
+@group(0) @binding(5) var<storage, read> coefficients: array<f32>;            // (4) beta first
+@group(0) @binding(6) var<storage, read_write> token_gradients: array<vec4f>; // (N) d loss / d logprob, entropy, exact KL; 0
+@group(0) @binding(7) var<storage, read_write> stats: array<f32>;             // (16)
 
-struct Sample {
+// What is known of a token since it was sampled.
+struct Token {
   old_logprob: f32, // of the policy that sampled
   ref_logprob: f32,
   advantage: f32,
@@ -35,15 +36,15 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
   let beta = coefficients[0];
 
   for (var n = lane; n < params.N; n += WORKGROUP_SIZE) {
-    let sample = samples[n];
-    let weight = sample.weight;
+    let token = tokens[n];
+    let weight = token.weight;
     if (weight == 0.0) {
-      gradients[n] = vec4f();
+      token_gradients[n] = vec4f();
       continue;
     }
-    let log_ratio = logprobs[n] - sample.old_logprob;
+    let log_ratio = logprobs[n] - token.old_logprob;
     let ratio = exp(bounded(log_ratio));
-    let advantage = sample.advantage;
+    let advantage = token.advantage;
     let clipped_ratio = min(max(ratio, 1.0 - params.clip_range), 1.0 + params.clip_range);
     let plain = -advantage * ratio;
     let clipped = -advantage * clipped_ratio;
@@ -57,12 +58,12 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
     var kl_term = 0.0;
     if (KL_SOURCE == 1) { kl_term = kl[n]; }
     if (KL_SOURCE == 2) {
-      let d = logprobs[n] - sample.ref_logprob;
+      let d = logprobs[n] - token.ref_logprob;
       kl_term = kl_estimate(d);
       dlogprob += select(beta * kl_estimate_slope(d), d, is_nan(d)); // the slope of k1 and abs hides it
     }
     let dkl = select(0.0, weight * beta, KL_SOURCE == 1);
-    gradients[n] = vec4f(weight * dlogprob, -weight * params.entropy_coef, dkl, 0.0);
+    token_gradients[n] = vec4f(weight * dlogprob, -weight * params.entropy_coef, dkl, 0.0);
 
     sums[0] += weight * loss;
     sums[1] += weight * entropy[n];

@@ -34,7 +34,7 @@ const backward = kernel({
     targets: "read",
     lse: "read",
     entropy: "read",
-    gradients: "read",
+    tokenGradients: "read",
     refLogits: "read?",
     refLse: "read?",
     kl: "read?",
@@ -74,7 +74,7 @@ export interface TokenLogprobsGradientTensors {
   /** (N) of the forward. */
   entropy: Tensor;
   /** (N, 4) d loss / d logprob, d loss / d entropy, d loss / d kl, unused: as `ppoLoss` leaves them. */
-  gradients: Tensor;
+  tokenGradients: Tensor;
   /** (N, V) raw scores of the reference; rows may be padded. */
   refLogits?: Tensor | undefined;
   /** (N) log-sum-exp of the reference's divided logits. */
@@ -122,12 +122,12 @@ export function tokenLogprobsBackward(
   tensors: TokenLogprobsGradientTensors,
   { temperature }: { temperature: number },
 ): void {
-  const { logits, targets, lse, entropy, gradients, refLogits, refLse, kl } = tensors;
+  const { logits, targets, lse, entropy, tokenGradients, refLogits, refLse, kl } = tensors;
   const { rowCount: N, columnCount: V, rowStride: logitsStride } = logits;
   for (const [name, tensor] of Object.entries({ targets, lse, entropy })) {
     expectSize("tokenLogprobsBackward", name, tensor, N);
   }
-  expectSize("tokenLogprobsBackward", "gradients", gradients, 4 * N);
+  expectSize("tokenLogprobsBackward", "tokenGradients", tokenGradients, 4 * N);
   const withKl = refLogits !== undefined;
   if (refLogits) expectShape("tokenLogprobsBackward", "refLogits", refLogits, logits.shape);
   for (const [name, tensor] of Object.entries({ refLse, kl })) {
@@ -140,7 +140,7 @@ export function tokenLogprobsBackward(
     if (tensor) expectSize("tokenLogprobsBackward", name, tensor, N);
   }
   pass.dispatch(backward, {
-    tensors: { targets, lse, entropy, gradients, refLogits, refLse, kl, logits },
+    tensors: { targets, lse, entropy, tokenGradients, refLogits, refLse, kl, logits },
     params: { N, V, logitsStride, refLogitsStride: refLogits?.rowStride ?? 0, temperature },
     constants: { WORKGROUP_SIZE: pass.gpu.rowLanes, WITH_KL: Number(withKl) },
     workgroups: [N],

@@ -5,14 +5,14 @@
 struct Params { N: u32, V: u32, logits_stride: u32, ref_logits_stride: u32, temperature: f32 }
 @group(0) @binding(0) var<uniform> params: Params;
 
-@group(0) @binding(1) var<storage, read> targets: array<u32>;       // (N)
-@group(0) @binding(2) var<storage, read> lse: array<f32>;           // (N)
-@group(0) @binding(3) var<storage, read> entropy: array<f32>;       // (N)
-@group(0) @binding(4) var<storage, read> gradients: array<vec4f>;   // (N) of logprob, entropy, exact KL; 0
-@group(0) @binding(5) var<storage, read> ref_logits: array<f32>;    // (N, V)
-@group(0) @binding(6) var<storage, read> ref_lse: array<f32>;       // (N)
-@group(0) @binding(7) var<storage, read> kl: array<f32>;            // (N)
-@group(0) @binding(8) var<storage, read_write> logits: array<f32>;  // (N, V), then dlogits
+@group(0) @binding(1) var<storage, read> targets: array<u32>;           // (N)
+@group(0) @binding(2) var<storage, read> lse: array<f32>;               // (N)
+@group(0) @binding(3) var<storage, read> entropy: array<f32>;           // (N)
+@group(0) @binding(4) var<storage, read> token_gradients: array<vec4f>; // (N) d loss / d logprob, entropy, exact KL
+@group(0) @binding(5) var<storage, read> ref_logits: array<f32>;        // (N, V)
+@group(0) @binding(6) var<storage, read> ref_lse: array<f32>;           // (N)
+@group(0) @binding(7) var<storage, read> kl: array<f32>;                // (N)
+@group(0) @binding(8) var<storage, read_write> logits: array<f32>;      // (N, V), then dlogits
 
 override WITH_KL: bool = false; // whether bindings 5 to 7 are there
 
@@ -30,15 +30,15 @@ fn backward(
   let target_id = targets[row];
   let row_lse = lse[row];
   let row_entropy = entropy[row];
-  let dlogprob = gradients[row].x;
-  let dh = gradients[row].y;
+  let dlogprob = token_gradients[row].x;
+  let dh = token_gradients[row].y;
   var row_ref_lse = 0.0;
   var row_kl = 0.0;
   var dk = 0.0;
   if (WITH_KL) {
     row_ref_lse = ref_lse[row];
     row_kl = kl[row];
-    dk = gradients[row].z;
+    dk = token_gradients[row].z;
   }
   if (dlogprob == 0.0 && dh == 0.0 && dk == 0.0) { // a masked row is 0 even if it holds NaN
     for (var v = lane; v < params.V; v += WORKGROUP_SIZE) { logits[start + v] = 0.0; }

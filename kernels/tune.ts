@@ -13,7 +13,7 @@ import {
 } from "./runtime/mod.ts";
 
 /** Raised where ways are new or measured otherwise: what was chosen among others is to be measured again. */
-export const TUNING_VERSION = 3;
+export const TUNING_VERSION = 4;
 
 /** Milliseconds of a measurement, against which a submit is little; and measurements of each way, of which the best counts. */
 const ROUND_MS = 6;

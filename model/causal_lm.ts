@@ -84,7 +84,7 @@ export class CausalLM implements Disposable {
    * which then is only here.
    */
   readonly trained: FlatTensors;
-  /** Gradients of `trained`, if the model is trained. */
+  /** Gradients of `trained`, if the model is trained; `settle` them before they are read. */
   readonly grads: Gradients | undefined;
   /** What is trained in place of the parameters; undefined where these are. */
   readonly adapters: Adapters | undefined;

@@ -43,7 +43,7 @@ export function embedBackward(
     const name = `${tables[table]}.weight`;
     if (!grads.has(name)) continue;
     const groups = uploadGroups(context.arena, table, groupRows(rows));
-    const dtable = grads.addend(context.pass, name);
+    const dtable = grads.accumulator(context.pass, name);
     embeddingBackward(context.pass, { dout, groups, dtable });
   }
 }

@@ -2,11 +2,20 @@ import { matmul } from "../kernels/matmul.ts";
 import type { Gpu, Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { FlatTensors, type ParameterLayout } from "./params.ts";
 
+/** A gradient for one who adds to it if `accumulate` says so, and otherwise overwrites all of it. */
+export interface GradientTarget {
+  /** Shares memory. */
+  out: Tensor;
+  /** False where the gradient counts as zeros, but is not. */
+  accumulate: boolean;
+}
+
 /**
  * The gradients of a {@linkcode ParameterLayout}: backward passes add to them.
  *
  * To overwrite a large matrix with zeros, only to read them when the first product is added, moves as many bytes as the
- * product itself. So {@linkcode clear} only notes that matrices count as zeros, and what is added first overwrites.
+ * product itself. So {@linkcode clear} only notes that matrices count as zeros, and a product that comes first overwrites.
+ * Between `clear` and {@linkcode settle} what is read of a matrix may be old.
  */
 export class Gradients extends FlatTensors {
   /** Matrices that count as zeros, whatever is in them. */
@@ -31,23 +40,20 @@ export class Gradients extends FlatTensors {
     matmul(pass, { a: dout, b: x, out }, { layout: "tn", accumulate });
   }
 
-  /**
-   * The gradient of `name` for one who adds to it if `accumulate` says so, and otherwise overwrites all of it: then it
-   * counts as zeros, but is not.
-   */
-  target(name: string): { out: Tensor; accumulate: boolean } {
+  /** The gradient of `name` for one who will overwrite it or add to it, as is said: it no longer counts as zeros. */
+  target(name: string): GradientTarget {
     return { out: this.get(name), accumulate: !this.#stale.delete(name) };
   }
 
   /** The gradient of `name` for one who can only add to it. */
-  addend(pass: Pass, name: string): Tensor {
+  accumulator(pass: Pass, name: string): Tensor {
     const { out, accumulate } = this.target(name);
     if (!accumulate) pass.clear(out);
     return out;
   }
 
-  /** Overwrites matrices to which nothing was added with zeros; from now on all may be read. */
+  /** Overwrites matrices to which nothing was added with zeros; all may be read until the next {@linkcode clear}. */
   settle(pass: Pass): void {
-    for (const name of [...this.#stale]) this.addend(pass, name);
+    for (const name of [...this.#stale]) this.accumulator(pass, name);
   }
 }

@@ -2,7 +2,7 @@ import { rowShards } from "../kernels/embedding.ts";
 import { expandHalf, HalfMatrix } from "../kernels/half.ts";
 import { matmul } from "../kernels/matmul.ts";
 import type { Arena, Pass, Tensor } from "../kernels/runtime/mod.ts";
-import type { Gradients } from "./gradients.ts";
+import type { GradientTarget } from "./gradients.ts";
 
 /** Most bytes of logits that exist at a time, unless one row has more. */
 const CHUNK_BYTES = 64 * 2 ** 20;
@@ -27,7 +27,7 @@ export class LmHead {
   constructor(
     readonly arena: Arena,
     readonly weight: Tensor | HalfMatrix,
-    readonly gradient?: (() => ReturnType<Gradients["target"]>) | undefined,
+    readonly gradient?: (() => GradientTarget) | undefined,
   ) {
     this.#stride = (Math.ceil(weight.shape[0] / 64) | 1) * 64;
   }

@@ -70,7 +70,7 @@ interface Place {
  *
  * Tensors are packed one after the other, aligned to 256 bytes, into chunks that one binding can cover; a
  * tensor larger than that has a chunk of its own. Values, gradients and both Adam moments use the same
- * layout, so that zeroing, norm, update and checkpoint are a few operations on large ranges.
+ * layout, so that norm, update and checkpoint are a few operations on large ranges.
  */
 export class ParameterLayout {
   readonly #places = new Map<string, Place>();

@@ -107,7 +107,7 @@ export class SequenceClassifier implements Disposable {
    * @internal
    */
   readonly halves: HalfTensors | undefined;
-  /** Their gradients, if the model is trained. */
+  /** Their gradients, if the model is trained; `settle` them before they are read. */
   readonly grads: Gradients | undefined;
   /** Memory of the activations. */
   readonly arena: Arena;

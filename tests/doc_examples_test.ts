@@ -18,13 +18,14 @@ function withExamples(path: string): string[] {
 Deno.test("every example in a comment runs", async () => {
   const layers = ["kernels", "model", "reward", "train", "weights", "browser.ts", "mod.ts"];
   const permissions = ["--no-prompt", "--allow-read", "--allow-env"];
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+  const { success, signal, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["test", "--doc", ...permissions, ...layers.flatMap(withExamples)],
     cwd: ROOT,
     env: { NO_COLOR: "1" },
     stdin: "null",
   }).output();
   const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  assert(success, out + err);
-  assertMatch(out, /ok \| \d{2} passed \| 0 failed/); // more than a handful: they are found
+  // Deno now and then aborts while it unloads the Vulkan driver, when every example has already run.
+  assert(success || signal === "SIGABRT", out + err);
+  assertMatch(out, /^ok \| \d{2} passed \| 0 failed/m); // more than a handful: they are found
 });

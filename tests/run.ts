@@ -84,9 +84,10 @@ async function runGroup(
   }
   const { code, signal } = await child.status;
 
-  const summary = stripVTControlCharacters(output)
-    .match(/^(ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?:.*? \| (\d+) ignored)?/m);
-  const [, verdict, passed, failed, skipped] = summary ?? [];
+  // The last one: a test may show the output of another `deno test`.
+  const summary = /^(ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?:.*? \| (\d+) ignored)?/gm;
+  const summaries = [...stripVTControlCharacters(output).matchAll(summary)];
+  const [, verdict, passed, failed, skipped] = summaries.at(-1) ?? [];
   const counts = {
     passed: Number(passed ?? 0),
     failed: Number(failed ?? 0),

@@ -63,7 +63,7 @@ export class AdamW implements Disposable {
     this.gpu.write(this.#learningRate, [value]);
   }
 
-  /** Records one step: updates `values` by `grads`, which it leaves as they are. */
+  /** Records one step: updates `values` by `grads`, which it settles and leaves as they are. */
   step(pass: Pass, values: FlatTensors, grads: Gradients): void {
     const { beta1, beta2, epsilon, weightDecay, decayAll, maxGradNorm } = this.#options;
     const { norm, state } = this;

@@ -1,5 +1,5 @@
 import { klForward } from "../kernels/kl.ts";
-import { type KlTerm, packSamples, PPO_STATS, ppoLoss } from "../kernels/ppo_loss.ts";
+import { type KlTerm, packTokens, PPO_STATS, ppoLoss } from "../kernels/ppo_loss.ts";
 import { gatherRows, scatterRows } from "../kernels/rows.ts";
 import type { Pass, Tensor } from "../kernels/runtime/mod.ts";
 import { tokenLogprobsBackward, tokenLogprobsForward } from "../kernels/token_logprobs.ts";
@@ -126,15 +126,15 @@ export class PolicyUpdate {
     gatherRows(pass, { source: trunk, index: places, out: hidden });
 
     const targets = upload(arena, "ppo.targets", tokens.map(({ id }) => id), "u32");
-    const samples = packSamples(tokens.map(({ b, r }) => ({
+    const known = packTokens(tokens.map(({ b, r }) => ({
       oldLogprob: experience.logprobs[b][r],
       refLogprob: experience.refLogprobs[b][r],
       advantage: advantages[b][r],
       weight: tokenWeight,
     })));
-    const sampled = upload(arena, "ppo.samples", samples, "f32").view([N, 4]);
+    const packed = upload(arena, "ppo.tokens", known, "f32").view([N, 4]);
     const [logprobs, lse, entropy, kl] = ["logprobs", "lse", "entropy", "kl"].map(slot);
-    const gradients = arena.take("ppo.gradients", [N, 4]);
+    const tokenGradients = arena.take("ppo.token_gradients", [N, 4]);
     const dhidden = arena.take("ppo.dhidden", [N, C]);
     const referenceRows = klTerm === "full"
       ? this.#gatherReference(pass, rollout, experience, tokens)
@@ -161,9 +161,9 @@ export class PolicyUpdate {
         logprobs: rowsOf(logprobs),
         entropy: rowsOf(entropy),
         kl: exact?.kl,
-        samples: rowsOf(sampled),
+        tokens: rowsOf(packed),
         coefficients,
-        gradients: rowsOf(gradients),
+        tokenGradients: rowsOf(tokenGradients),
         stats,
       }, { clipRange, entropyCoef, klTerm });
       tokenLogprobsBackward(pass, {
@@ -171,7 +171,7 @@ export class PolicyUpdate {
         targets: rowsOf(targets),
         lse: rowsOf(lse),
         entropy: rowsOf(entropy),
-        gradients: rowsOf(gradients),
+        tokenGradients: rowsOf(tokenGradients),
         ...exact,
       }, { temperature });
       head.backward(pass, { dlogits: logits, hidden: rowsOf(hidden), dhidden: rowsOf(dhidden) });

@@ -16,7 +16,7 @@ export interface AdapterOptions {
 
 /** A device, and what kernels need to know of its adapter. */
 export interface OpenedDevice {
-  /** With the adapter's real limits, not WebGPU's defaults. */
+  /** With the adapter's real limits, not WebGPU's defaults, but for the number of storage buffers. */
   device: GPUDevice;
   /** Name of the adapter, such as `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   description: string;

@@ -171,13 +171,15 @@ function framed(
 for (const layout of LAYOUTS) {
   Deno.test(`matmul() ${layout} reads and writes views of columns`, () =>
     withGpu(async (gpu) => {
+      const ofGpus: MatmulChoice[] = [{ family: "blocks" }, { family: "squares", side: 16 }];
+      if (layout === "nt") ofGpus.push({ family: "strips" });
       for (
-        const [sizes, wide, first] of [
+        const [sizes, wide, first, choices = [undefined]] of [
           [[36, 40, 20], 192, 64],
-          [[36, 40, 20], 192, 100], // no multiple of 64, where bindings begin
+          [[36, 40, 20], 192, 100, [undefined, ...ofGpus]], // no multiple of 64, where bindings begin
           [[5, 7, 3], 75, 64],
           [[5, 7, 3], 75, 33],
-        ] as const
+        ] as [Sizes, number, number, (MatmulChoice | undefined)[]?][]
       ) {
         const frame = { wide, first };
         const [rows, columns, depth] = sizes;
@@ -195,11 +197,13 @@ for (const layout of LAYOUTS) {
           out: whole.out.columns(first, first + columns),
         };
         const { out } = reference.matmul(a, b, sizes, { layout });
-        assertClose(await run(gpu, views, { layout }), out, rounding(depth), `${sizes}`);
-
         const inside = (column: number) => column >= first && column < first + columns;
-        const around = (await gpu.read(whole.out)).filter((_, i) => !inside(i % wide));
-        assertEquals(around, new Float32Array(rows * (wide - columns)).fill(9));
+        for (const choice of choices) {
+          const result = await run(gpu, views, { layout, ...(choice && { choice }) });
+          assertClose(result, out, rounding(depth), `${sizes}, ${choice?.family}`);
+          const around = (await gpu.read(whole.out)).filter((_, i) => !inside(i % wide));
+          assertEquals(around, new Float32Array(rows * (wide - columns)).fill(9));
+        }
         gpu.free(...Object.values(whole));
       }
     }));
@@ -267,7 +271,9 @@ for (const layout of LAYOUTS) {
           ...[16, 8, 4].map((side) => ({ family: "squares" as const, side })),
           ...possibleChoices(gpu, layout, { rows, columns, depth }),
         ];
+        const nothing = new Float32Array(rows * columns).fill(NaN);
         const [first, ...others] = await inTurn(ways, async (choice) => {
+          for (const tensor of [tensors.out, tensors.preactivation]) gpu.write(tensor, nothing);
           const result = await run(gpu, tensors, { layout, choice, activation: "gelu_new" });
           return [...result, ...await gpu.read(tensors.preactivation)];
         });

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import {
   type KlTerm,
-  packSamples,
+  packTokens,
   PPO_STATS,
   ppoLoss,
   type PpoLossTensors,
@@ -40,7 +40,7 @@ async function run(gpu: Gpu, batches: Batch[], options: Options = {}) {
   const outputs = [];
   for (const batch of batches) {
     const N = batch.logprobs.length;
-    const samples = Array.from({ length: N }, (_, n) => ({
+    const known = Array.from({ length: N }, (_, n) => ({
       oldLogprob: batch.oldLogprobs[n],
       refLogprob: batch.refLogprobs?.[n] ?? NaN,
       advantage: batch.advantages[n],
@@ -51,16 +51,17 @@ async function run(gpu: Gpu, batches: Batch[], options: Options = {}) {
       logprobs: gpu.tensor(batch.logprobs),
       entropy: gpu.tensor(batch.entropy ?? Array(N).fill(0)),
       kl: batch.kl && gpu.tensor(batch.kl),
-      samples: gpu.tensor(packSamples(samples), [N, 4]),
-      gradients,
+      tokens: gpu.tensor(packTokens(known), [N, 4]),
+      tokenGradients: gradients,
     };
     const pass = gpu.record();
     ppoLoss(pass, { ...tensors, coefficients, stats }, { clipRange, entropyCoef, klTerm });
     pass.submit();
     const numbers = await gpu.read(gradients);
-    const [dlogprobs, dentropy, dkl] = [0, 1, 2].map((i) =>
+    const [dlogprobs, dentropy, dkl, rest] = [0, 1, 2, 3].map((i) =>
       numbers.filter((_, at) => at % 4 === i)
     );
+    assertEquals(rest, new Float32Array(N));
     outputs.push({ dlogprobs, dentropy, dkl });
     gpu.free(...Object.values(tensors).filter((tensor): tensor is Tensor => tensor !== undefined));
   }
@@ -309,19 +310,19 @@ Deno.test("ppoLoss() gives masked tokens exactly 0, even if everything is NaN", 
 Deno.test("ppoLoss() refuses tensors of other sizes and the exact KL term without its tensor", () =>
   withGpu((gpu) => {
     const [two, three, four, stats] = [2, 3, 4, 16].map((length) => gpu.empty([length]));
-    const [samples, gradients] = [gpu.empty([2, 4]), gpu.empty([2, 4])];
+    const [tokens, tokenGradients] = [gpu.empty([2, 4]), gpu.empty([2, 4])];
     const good: PpoLossTensors = {
-      ...{ logprobs: two, entropy: two, samples },
-      ...{ coefficients: four, gradients, stats },
+      ...{ logprobs: two, entropy: two, tokens },
+      ...{ coefficients: four, tokenGradients, stats },
     };
     const refused = (tensors: PpoLossTensors, klTerm: KlTerm) =>
       assertThrows(
         () => ppoLoss(gpu.record(), tensors, { clipRange: 0.2, entropyCoef: 0, klTerm }),
         ShapeError,
       );
-    for (const key of ["entropy", "kl", "samples", "coefficients", "gradients", "stats"]) {
+    for (const key of ["entropy", "kl", "tokens", "coefficients", "tokenGradients", "stats"]) {
       refused({ ...good, [key]: three }, "none");
     }
     refused(good, "full");
-    gpu.free(two, three, four, stats, samples, gradients);
+    gpu.free(two, three, four, stats, tokens, tokenGradients);
   }));

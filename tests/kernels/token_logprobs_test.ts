@@ -72,7 +72,7 @@ for (const { N, V, stride, scale, temperature } of SHAPES) {
         targets,
         lse: out.lse,
         entropy: out.entropy,
-        gradients,
+        tokenGradients: gradients,
         refLogits,
         refLse: out.refLse,
         kl: out.kl,
@@ -130,8 +130,8 @@ for (
       const pass = gpu.record();
       tokenLogprobsForward(pass, { logits, targets, logprobs, lse, entropy }, options);
       const saved = { targets, lse, entropy };
-      tokenLogprobsBackward(pass, { logits, ...saved, gradients: ofLogprobs }, options);
-      tokenLogprobsBackward(pass, { logits: again, ...saved, gradients: ofEntropy }, options);
+      tokenLogprobsBackward(pass, { logits, ...saved, tokenGradients: ofLogprobs }, options);
+      tokenLogprobsBackward(pass, { logits: again, ...saved, tokenGradients: ofEntropy }, options);
       pass.submit();
 
       const tolerance = { atol: 2e-6 }; // a few roundings of numbers below 10
@@ -171,7 +171,9 @@ Deno.test("tokenLogprobsBackward() gives 0 to rows without a gradient, even from
     const out = record(gpu, { logits, refLogits: logits, targets }, 1);
     const pass = gpu.record();
     const { lse, entropy } = out;
-    tokenLogprobsBackward(pass, { logits, targets, lse, entropy, gradients }, { temperature: 1 });
+    tokenLogprobsBackward(pass, { logits, targets, lse, entropy, tokenGradients: gradients }, {
+      temperature: 1,
+    });
     pass.submit();
 
     const gradient = await gpu.read(logits);
@@ -199,12 +201,12 @@ Deno.test("tokenLogprobs refuses tensors of other sizes and half a reference", (
       targets: ids,
       lse: two,
       entropy: two,
-      gradients: eight,
+      tokenGradients: eight,
       refLogits: logits,
       refLse: two,
       kl: two,
     };
-    const wrongSizes = [{ gradients: three }, { refLogits: two }, { kl: three }];
+    const wrongSizes = [{ tokenGradients: three }, { refLogits: two }, { kl: three }];
     for (const wrong of [...wrongSizes, { kl: undefined }, { refLogits: undefined }]) {
       const tensors = { ...backward, ...wrong };
       assertThrows(() => tokenLogprobsBackward(gpu.record(), tensors, at1), ShapeError);

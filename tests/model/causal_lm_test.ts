@@ -106,14 +106,14 @@ for (const [name, folder] of Object.entries({ "GPT-2": GPT2, "GPT-Neo": GPT_NEO 
         const [logprobs, lse, entropy] = ["a", "b", "c"].map((name) => arena.take(name, [N]));
         const dentropy = spread(weights.entropy_weight);
         const rows = spread(weights.logprob_weight).flatMap((d, n) => [d, dentropy[n], 0, 0]);
-        const gradients = upload(arena, "d", rows, "f32");
+        const tokenGradients = upload(arena, "d", rows, "f32");
 
         const pass = gpu.record();
         model.grads!.clear(pass);
         const hidden = model.forward(pass, batch, { train: true });
         const logits = head.logits(pass, hidden);
         tokenLogprobsForward(pass, { logits, targets, logprobs, lse, entropy }, { temperature: 1 });
-        tokenLogprobsBackward(pass, { logits, targets, lse, entropy, gradients }, {
+        tokenLogprobsBackward(pass, { logits, targets, lse, entropy, tokenGradients }, {
           temperature: 1,
         });
         const dhidden = arena.take("dhidden", [N, model.config.nEmbd]);

@@ -22,11 +22,15 @@ Deno.test("after clear() everything is zero, whatever was there and whoever adds
       }
       const pass = gpu.record();
       grads.clear(pass);
-      const added = grads.addend(pass, "added");
+      const added = grads.accumulator(pass, "added");
       assertEquals(grads.target("added").accumulate, true); // it was just zeroed
       for (let time = 0; time < times; time++) grads.addProduct(pass, "overwritten", { dout, x });
-      grads.settle(pass);
       pass.submit();
+      // A matrix to which nothing is added costs nothing until it is to be read.
+      assertEquals((await gpu.read(grads.get("untouched"))).every(Number.isNaN), true);
+      const settling = gpu.record();
+      grads.settle(settling);
+      settling.submit();
       const numbers = async (name: string) => [...await gpu.read(grads.get(name))];
       assertEquals([...await gpu.read(added)], Array(6).fill(0));
       assertEquals(await numbers("overwritten"), product.map((value) => times * value));
