@@ -2,7 +2,8 @@
 // head, a lane owns one row, and keys and values pass by in tiles. No (T, T) matrix exists.
 //
 // The online softmax moves from key to key and not from tile to tile, so a row's bits depend on nothing but the
-// row and its own keys: not on other rows, or the sizes of tiles and workgroups.
+// row and its own keys: not on other rows, or the sizes of tiles and workgroups. Only a value that is not finite reaches
+// earlier rows of its sequence, since its weight there is 0 and the product NaN.
 
 override WORKGROUP_SIZE: u32 = 64;
 

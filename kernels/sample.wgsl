@@ -63,7 +63,8 @@ fn sample(
     }
   }
   let winning = workgroup_max(lane, best);
-  let id = u32(-workgroup_max(lane, select(NOTHING, -f32(best_id), best == winning))); // lowest of equals
+  let lowest = -workgroup_max(lane, select(NOTHING, -f32(best_id), best == winning)); // of equals
+  let id = select(0u, u32(lowest), lowest < -NOTHING); // where a compiler made NaN the best, no lane has it
 
   if (lane == 0) {
     next[row] = id;
