@@ -158,15 +158,15 @@ function possibleTiles(
   // Taller ones take more registers than a lane of a GPU has; and it has no use for the rest.
   if (!software) return heights.filter((height) => height <= 32).map((height) => ({ height }));
   const tiles = heights.flatMap((height) => [{ height }, { height, unrolled: true }])
-    .filter(({ height, unrolled }: Tile) => !unrolled || height <= MOST_UNROLLED)
+    .filter((tile: Tile) => !tile.unrolled || tile.height * stepOf(layout, tile) <= MOST_UNROLLED)
     .filter((tile) => layout === "tn" || depth % stepOf(layout, tile) === 0);
   return layout === "nn"
     ? [false, true].flatMap((ahead) => tiles.map((tile) => ({ ...tile, ahead })))
     : tiles;
 }
 
-/** Rows of the tallest tile that is unrolled: the text of taller ones leaves the cache of decoded instructions. */
-const MOST_UNROLLED = 40;
+/** Rows times k of a round, up to which tiles are unrolled: longer text leaves the cache of decoded instructions. */
+const MOST_UNROLLED = 320;
 
 /** Heights of tiles that share a number of rows evenly: one tile, two, three or four; many rows are alike. */
 function heightsOfRows(rows: number): number[] {
