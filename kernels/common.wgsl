@@ -34,3 +34,8 @@ fn workgroup_max(lane: u32, value: f32) -> f32 {
   workgroupBarrier();
   return peak;
 }
+
+// Whether a number is NaN, by its bits, since a compiler may assume that there are none.
+fn is_nan(x: f32) -> bool {
+  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
+}

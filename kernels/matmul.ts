@@ -18,29 +18,15 @@ import {
   Tensor,
 } from "./runtime/mod.ts";
 
-const tiled = kernel({
-  label: "matmul",
-  code: tiledSource + geluFunctions,
-  entry: "matmul",
-  bindings: BINDINGS,
-  params: PARAMS,
-});
+/** A kernel of the tensors and sizes of {@linkcode matmul}. */
+function productKernel(label: string, code: string, entry: string): tiles.MatmulKernel {
+  const spec = { label, code: code + geluFunctions, entry };
+  return kernel({ ...spec, bindings: BINDINGS, params: PARAMS });
+}
 
-const blocks = kernel({
-  label: "matmul blocks",
-  code: blocksSource + vectors + geluFunctions,
-  entry: "multiply",
-  bindings: BINDINGS,
-  params: PARAMS,
-});
-
-const strips = kernel({
-  label: "matmul strips",
-  code: stripsSource + vectors + geluFunctions,
-  entry: "multiply_strip",
-  bindings: BINDINGS,
-  params: PARAMS,
-});
+const tiled = productKernel("matmul", tiledSource, "matmul");
+const blocks = productKernel("matmul blocks", blocksSource + vectors, "multiply");
+const strips = productKernel("matmul strips", stripsSource + vectors, "multiply_strip");
 
 export const KERNELS: readonly Kernel[] = [
   ...[tiled, blocks, strips],

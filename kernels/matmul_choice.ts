@@ -66,10 +66,10 @@ export function usualChoice(gpu: Gpu, layout: Layout, sizes: MatmulSizes): Matmu
       const height = tileHeight(layout, rows, gpu.subgroupSize);
       return { family: "registers", height, ahead: layout === "nn" && bStride > PAGE };
     }
-    if (!gpu.software && layout === "nt" && rows <= USUAL_STRIP_ROWS) return { family: "strips" };
-    const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
-    if (!gpu.software && fillsBlocks(sizes) && blockCount >= ENOUGH_BLOCKS) {
-      return { family: "blocks" };
+    if (!gpu.software) {
+      const blockCount = Math.ceil(rows / BLOCK) * Math.ceil(columns / BLOCK);
+      if (layout === "nt" && rows <= USUAL_STRIP_ROWS) return { family: "strips" };
+      if (fillsBlocks(sizes) && blockCount >= ENOUGH_BLOCKS) return { family: "blocks" };
     }
   }
   return { family: "squares", side: tileSide(gpu, rows, columns) };

@@ -1,7 +1,7 @@
-// Skinny products, of few rows with B transposed, on GPUs, where reading B is all the work: a workgroup computes a strip of 4 x 16
-// elements, one for each of its 64 invocations. An element's products are added in their order, one waiting for the
-// other, and strips are few where B is small: so a strip asks for 128 of depth at once, and for the next 128 before it
-// adds up these. The sums are those of matmul.wgsl, bit for bit.
+// Skinny products, of few rows with B transposed, on GPUs, where reading B is all the work: a workgroup computes a strip
+// of 4 x 16 elements, one for each of its 64 invocations. An element's products are added in their order, one waiting
+// for the other, and strips are few where B is small: so a strip asks for 128 of depth at once, and for the next 128
+// before it adds up these. The sums are those of matmul.wgsl, bit for bit.
 // Goes before matmul_vectors.wgsl.
 
 // Vectors of a row in a part, and from row to row: one more keeps rows out of each other's memory banks.

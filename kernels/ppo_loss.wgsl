@@ -96,8 +96,3 @@ fn ppo_loss(@builtin(local_invocation_index) lane: u32) {
 fn bounded(log_ratio: f32) -> f32 {
   return select(clamp(log_ratio, -LOG_RATIO_LIMIT, LOG_RATIO_LIMIT), log_ratio, is_nan(log_ratio));
 }
-
-// By its bits, since a compiler may assume that there are none.
-fn is_nan(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}

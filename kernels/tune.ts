@@ -122,15 +122,14 @@ async function fastest(gpu: Gpu, kind: string): Promise<string | undefined> {
 
 /** Milliseconds that recorded work takes. */
 async function timeOf(gpu: Gpu, record: (pass: Pass) => void): Promise<number> {
-  const probe = gpu.empty([4]);
+  using resources = new DisposableStack();
+  const probe = resources.adopt(gpu.empty([4]), (tensor) => gpu.free(tensor));
   const pass = gpu.record("tuning");
   record(pass);
   const start = performance.now();
   pass.submit();
   await gpu.read(probe);
-  const ms = performance.now() - start;
-  gpu.free(probe);
-  return ms;
+  return performance.now() - start;
 }
 
 /** Whether the driver forgets the code, and so compiles it again and again where other kernels run in between. */

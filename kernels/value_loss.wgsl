@@ -45,8 +45,3 @@ fn value_loss(@builtin(local_invocation_index) lane: u32) {
     if (lane == 0) { stats[i] += sum; }
   }
 }
-
-// By its bits, since a compiler may assume that there are none.
-fn is_nan(x: f32) -> bool {
-  return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u;
-}

@@ -28,10 +28,13 @@ export class Gradients extends FlatTensors {
 
   /** Makes all of them zeros: vectors at once, a matrix when something is added to it, or by {@linkcode settle}. */
   clear(pass: Pass): void {
+    const { layout } = this; // which has matrices and vectors in chunks of their own
     this.chunks.forEach((chunk, index) => {
-      if (!this.layout.decays(index)) pass.clear(chunk); // where the vectors lie
+      if (!layout.decays(index)) pass.clear(chunk);
     });
-    for (const { name, shape } of this.layout.specs) if (shape.length > 1) this.#stale.add(name);
+    for (const { name } of layout.specs) {
+      if (layout.decays(layout.place(name).chunk)) this.#stale.add(name);
+    }
   }
 
   /** Records `name += dout^T x`, the gradient of a linear layer's weight (out, in), of `dout` (N, out) and `x` (N, in). */
@@ -54,6 +57,6 @@ export class Gradients extends FlatTensors {
 
   /** Overwrites matrices to which nothing was added with zeros; all may be read until the next {@linkcode clear}. */
   settle(pass: Pass): void {
-    for (const name of [...this.#stale]) this.accumulator(pass, name);
+    for (const name of this.#stale) this.accumulator(pass, name);
   }
 }

@@ -168,18 +168,19 @@ Deno.test("a kind of attention is read back from its text", () => {
   }
 });
 
+const LIMITS = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 31 };
+const PACKED = { aStride: 0, bStride: 0, outStride: 0, aOffset: 0, bOffset: 0, outOffset: 0 };
+
 Deno.test("what is usual on an adapter is possible there", async () => {
-  const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 31 };
-  const packed = { aStride: 0, bStride: 0, outStride: 0, aOffset: 0, bOffset: 0, outOffset: 0 };
   for (const subgroupSize of [0, 4, 8, 16, 32, 64]) {
     for (const software of [false, true]) {
-      using gpu = await Gpu.open({ webgpu: dryWebGpu(limits, { software, subgroupSize }) });
+      using gpu = await Gpu.open({ webgpu: dryWebGpu(LIMITS, { software, subgroupSize }) });
       for (const layout of ["nn", "nt", "tn"] as const) {
         const ofHead = { rows: 4, columns: 50_256, depth: 768 };
         const others = [4, 8, 16, 72, 80, 128, 512, 4096]
           .map((size) => ({ rows: size, columns: 768, depth: size }));
         for (const size of [...others, ofHead]) {
-          const sizes = { ...size, scale: 1, ...packed };
+          const sizes = { ...size, scale: 1, ...PACKED };
           const names = possibleChoices(gpu, layout, sizes).map(describeChoice);
           const usual = describeChoice(usualChoice(gpu, layout, sizes));
           assert(names.includes(usual), `${usual} is none of ${names}`);
@@ -190,14 +191,12 @@ Deno.test("what is usual on an adapter is possible there", async () => {
 });
 
 Deno.test("products of few rows are in strips on a GPU, the head's too, and only where B is transposed", async () => {
-  const limits = { bindingBytes: 2 ** 27, bufferBytes: 2 ** 31 };
-  const packed = { aStride: 0, bStride: 0, outStride: 0, aOffset: 0, bOffset: 0, outOffset: 0 };
   for (const software of [false, true]) {
-    using gpu = await Gpu.open({ webgpu: dryWebGpu(limits, { software }) });
+    using gpu = await Gpu.open({ webgpu: dryWebGpu(LIMITS, { software }) });
     for (const layout of ["nn", "nt", "tn"] as const) {
       for (const columns of [768, 50_256]) {
         for (const rows of [4, 8, 12, 32, 36]) {
-          const sizes = { rows, columns, depth: 768, scale: 1, ...packed };
+          const sizes = { rows, columns, depth: 768, scale: 1, ...PACKED };
           const isOfStrips = !software && layout === "nt";
           const usual = usualChoice(gpu, layout, sizes).family;
           assertEquals(usual === "strips", isOfStrips && rows <= 8, `${layout} ${rows}, usual`);
