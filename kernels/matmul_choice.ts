@@ -35,8 +35,8 @@ const ENOUGH_BLOCKS = 128;
 /** Products with fewer operations take little time however they are computed, and are not measured. */
 const LEAST_FLOPS = 1e7;
 
-/** Rows that are one kind with any fewer: the lowest tile has as many. */
-const FEW_ROWS = 4;
+/** Rows of the lowest tiles: one that is made for no more rows than there are is faster by a tenth, or two. */
+const FEW_ROWS = [1, 2, 4];
 
 /** Rows of the product up to which strips are compared with squares: with more, they read B too often. */
 const MOST_STRIP_ROWS = 32;
@@ -48,7 +48,7 @@ const USUAL_STRIP_ROWS = 8;
 export function choose(gpu: Gpu, layout: Layout, sizes: MatmulSizes, isSum: boolean): MatmulChoice {
   if (isSum && fewColumns.fits(layout, sizes)) return { family: "few columns" };
   const { rows, columns, depth } = sizes;
-  const flops = 2 * Math.max(rows, FEW_ROWS) * columns * depth;
+  const flops = 2 * Math.max(rows, 4) * columns * depth; // with fewer rows the time is that of reading B
   if (flops < LEAST_FLOPS || !isOfVectors(layout, sizes)) {
     return usualChoice(gpu, layout, sizes);
   }
@@ -112,18 +112,14 @@ export function describeChoice(choice: MatmulChoice): string {
 
 /**
  * The kind of a product, for which one choice holds: `nt 40 x 768 x 3072`. Of what grows with the batch, rows or in layout
- * `tn` the depth, it has 4 where it is no more, else the next multiple of 8, above 128 the next power of two.
+ * `tn` the depth, it has the next multiple of 8 from 8 to 128, else the next power of two.
  */
 export function kindOf(
   layout: Layout,
   { rows, columns, depth }: Pick<MatmulSizes, "rows" | "columns" | "depth">,
 ): string {
   const rounded = (size: number) =>
-    size <= FEW_ROWS
-      ? FEW_ROWS
-      : size <= 128
-      ? 8 * Math.ceil(size / 8)
-      : 2 ** Math.ceil(Math.log2(size));
+    size > 8 && size <= 128 ? 8 * Math.ceil(size / 8) : 2 ** Math.ceil(Math.log2(size));
   const sizes = layout === "tn" ? [rows, columns, rounded(depth)] : [rounded(rows), columns, depth];
   return `${layout} ${sizes.join(" x ")}`;
 }
@@ -171,7 +167,8 @@ const MOST_UNROLLED = 320;
 /** Heights of tiles that share a number of rows evenly: one tile, two, three or four; many rows are alike. */
 function heightsOfRows(rows: number): number[] {
   if (rows > 128) return [32, 48, 64];
-  if (rows <= 8) return rows <= FEW_ROWS ? [4] : [4, 8];
+  if (rows <= 4) return [FEW_ROWS.find((height) => rows <= height)!];
+  if (rows <= 8) return [4, 8];
   const heights = [1, 2, 3, 4].map((count) => 8 * Math.ceil(rows / count / 8));
   return [...new Set(heights)].filter((height) => height <= 80);
 }
@@ -188,7 +185,7 @@ function tileHeight(layout: Layout, rows: number, lanes: number): number {
     const [height, tall] = heightsOfColumns(lanes) as [number, number?];
     return tall !== undefined && (rows - 1) % tall >= height ? tall : height;
   }
-  if (rows <= 16) return [4, 8, 16].find((height) => rows <= height)!;
+  if (rows <= 16) return [...FEW_ROWS, 8, 16].find((height) => rows <= height)!;
   if (rows > 128) return 32; // the last tile's empty rows hardly count
   const heights = Object.keys(ROW_COST).map(Number);
   const cost = (height: number) => height * ROW_COST[height]! * Math.ceil(rows / height);

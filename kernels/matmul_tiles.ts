@@ -56,7 +56,7 @@ export interface Tile {
   height: number;
   /** In layout `nn`: whether to touch B some rows ahead of its use (default false). */
   ahead?: boolean | undefined;
-  /** Whether a round of the loop takes twice as many k (default false), of which depth must then be a multiple. */
+  /** Whether a round of the loop takes {@linkcode UNROLLED} k (default false). */
   unrolled?: boolean | undefined;
 }
 
@@ -66,9 +66,12 @@ export interface Tile {
  */
 const STEP: Readonly<Record<Layout, number>> = { nn: 4, nt: 4, tn: 2 };
 
-/** How many k a round of the loop takes in a tile. */
+/** And in a tile that is unrolled: what a round costs beside its sums then counts less, if its text stays in the cache. */
+const UNROLLED = 8;
+
+/** How many k a round of the loop takes in a tile; depth must be a multiple of it, but in layout `tn`. */
 export function stepOf(layout: Layout, { unrolled }: Tile): number {
-  return (unrolled ? 2 : 1) * STEP[layout];
+  return unrolled ? UNROLLED : STEP[layout];
 }
 
 /** A tile as text: `40`, `40 ahead`, `16 unrolled`; with its columns, `40x32`. */
@@ -259,7 +262,8 @@ function tileCode(layout: Layout, lanes: number, tile: Tile): string {
   const [rowAxis, columnAxis] = layout === "tn" ? ["y", "x"] : ["x", "y"];
   // Never so, which no compiler can know: what is not used would not be loaded.
   const use = "  if (params.rows == 0) { sum_0.x += bitcast<f32>(touched); }";
-  const some = height % 8 === 0 ? 8 : 4; // moving takes a tenth of the time where there is little depth
+  // Moving takes a tenth of the time where there is little depth, as there often is in layout `tn`.
+  const some = Math.min(layout === "tn" ? 16 : 8, height);
   const four = Math.min(4, step); // k whose sums come row by row; with more, too many vectors of B are held
   const sum = (i: number, q: number) =>
     `    sum_${i} = fma(vec4f(subgroupBroadcast(${a.element(i, q)})), b_${q}, sum_${i});`;

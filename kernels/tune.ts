@@ -13,7 +13,7 @@ import {
 } from "./runtime/mod.ts";
 
 /** Raised where ways are new or measured otherwise: what was chosen among others is to be measured again. */
-export const TUNING_VERSION = 4;
+export const TUNING_VERSION = 5;
 
 /** Milliseconds of a measurement, against which a submit is little; and measurements of each way, of which the best counts. */
 const ROUND_MS = 6;
@@ -36,7 +36,7 @@ const ENOUGH_OF_GRADIENT = { rows: 4096, columns: 4096, depth: 192 };
 const FORGOTTEN = 1.25;
 
 /** A way that was not the usual one is chosen if it takes at most so much of the usual one's time. */
-const CLEAR_GAIN = 0.93;
+const CLEAR_GAIN = 0.96;
 
 /** Ways to do the same work. */
 interface Ways {
@@ -203,7 +203,8 @@ function productWays(gpu: Gpu, kind: string, take: Take): Ways | undefined {
     turn++;
     matmul(pass, { a, b, out }, { layout, choice: choices.get(name)! });
   }]));
-  // How tall a tile is counts most; the rest of it is decided for the height that is best.
+  // How tall a tile is counts most; the rest of it is decided for the height that is best, and the next one below it that
+  // can be unrolled.
   const tileOf = (name: string) => {
     const choice = choices.get(name)!;
     return choice.family === "registers" ? choice : undefined;
@@ -216,9 +217,18 @@ function productWays(gpu: Gpu, kind: string, take: Take): Ways | undefined {
       return !tile || !tile.unrolled && !tile.ahead === !isAhead;
     }),
     then: (fastest) => {
-      const height = tileOf(fastest)?.height;
-      if (height === undefined) return [];
-      return names.filter((name) => name !== fastest && tileOf(name)?.height === height);
+      const best = tileOf(fastest);
+      if (!best) return [];
+      const tiles = names.flatMap((name) => tileOf(name) ?? []);
+      const tallest = Math.max(
+        ...tiles.filter(({ unrolled, height }) => unrolled && height <= best.height)
+          .map(({ height }) => height),
+      );
+      return names.filter((name) => {
+        const tile = tileOf(name);
+        return tile && name !== fastest &&
+          (tile.height === best.height || tile.unrolled && tile.height === tallest);
+      });
     },
   };
 }

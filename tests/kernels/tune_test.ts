@@ -85,7 +85,8 @@ Deno.test("matmul() computes as the tuning says, and as usual where that is impo
 
 Deno.test("a kind has what grows with the batch rounded up, and is read back from its text", () => {
   const kinds: [Parameters<typeof kindOf>, string][] = [
-    [["nt", { rows: 1, columns: 768, depth: 3072 }], "nt 4 x 768 x 3072"],
+    [["nt", { rows: 1, columns: 768, depth: 3072 }], "nt 1 x 768 x 3072"],
+    [["nt", { rows: 3, columns: 768, depth: 3072 }], "nt 4 x 768 x 3072"],
     [["nt", { rows: 5, columns: 768, depth: 3072 }], "nt 8 x 768 x 3072"],
     [["nn", { rows: 80, columns: 768, depth: 3072 }], "nn 80 x 768 x 3072"],
     [["nt", { rows: 129, columns: 4, depth: 8 }], "nt 256 x 4 x 8"],
