@@ -13,8 +13,7 @@ import {
   dryWebGpu,
   type Dtype,
   Gpu,
-  type Kernel,
-  type Specialisation,
+  type PlannedKernel,
   type Tensor,
 } from "../kernels/runtime/mod.ts";
 import { CausalLM } from "../model/causal_lm.ts";
@@ -43,9 +42,6 @@ export interface PlanInputs {
   /** How long the prompts are that the policy is trained on, and those that it is evaluated on. */
   promptTokens: { training: PromptLengths; evaluation: PromptLengths };
 }
-
-/** A kernel, and what it is compiled with. */
-export type PlannedKernel = [kernel: Kernel, specialisation: Specialisation];
 
 /** Tokens of the shortest and of the longest of some prompts, at least 1. */
 export interface PromptLengths {

@@ -1,4 +1,4 @@
-import type { Gpu } from "../kernels/runtime/mod.ts";
+import { compileKernels, type Gpu } from "../kernels/runtime/mod.ts";
 import { tune } from "../kernels/tune.ts";
 import { type PlanInputs, planKernels } from "./plan.ts";
 import type { Screen } from "./screen.ts";
@@ -18,9 +18,6 @@ export async function warmUp(gpu: Gpu, inputs: PlanInputs, screen: Screen): Prom
   }
   const { kernels } = kinds.length > 0 ? await planKernels(inputs, gpu) : usual;
   using bar = screen.begin({ name: "warm-up", unit: "kernels", total: kernels.length });
-  for (const [index, [kernel, specialisation]] of kernels.entries()) {
-    gpu.pipelines.warm(kernel, specialisation);
-    bar.update(index + 1);
-  }
+  await compileKernels(gpu, kernels, (count) => bar.update(count));
   return kinds.length > 0;
 }

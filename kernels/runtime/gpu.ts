@@ -92,6 +92,7 @@ export class Gpu implements Disposable {
   #firstError: Error | undefined;
   #closed = false;
   readonly #mapsAtOnce: boolean;
+  readonly #options: GpuOptions;
 
   private constructor(opened: OpenedDevice, options: GpuOptions) {
     const { device } = opened;
@@ -102,6 +103,7 @@ export class Gpu implements Disposable {
     this.subgroupDirective = opened.subgroupDirective;
     this.bindingBytes = opened.bindingBytes;
     this.#mapsAtOnce = opened.mapsAtOnce;
+    this.#options = options;
     this.byteBudget = options.byteBudget ?? Infinity;
     this.watcher = options.watcher;
     this.pipelines = new PipelineCache(this);
@@ -125,6 +127,15 @@ export class Gpu implements Disposable {
    */
   static async open(options: GpuOptions = {}): Promise<Gpu> {
     return new Gpu(await openDevice(options), options);
+  }
+
+  /**
+   * Another device, opened as this one was.
+   *
+   * @internal
+   */
+  another(): Promise<Gpu> {
+    return Gpu.open(this.#options);
   }
 
   /** Lanes per workgroup for kernels that reduce over a row: one vector of a CPU, or two warps of a GPU. */

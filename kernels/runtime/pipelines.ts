@@ -11,8 +11,11 @@ export interface Specialisation {
   consts?: Readonly<Record<string, number>>;
 }
 
+/** A kernel, and what it is compiled with. */
+export type PlannedKernel = [kernel: Kernel, specialisation: Specialisation];
+
 interface Pipeline {
-  readonly id: number;
+  readonly id: number; // from 0, in the order of compiling
   readonly pipeline: GPUComputePipeline;
   readonly layout: GPUBindGroupLayout;
 }
@@ -55,8 +58,8 @@ export class PipelineCache {
   }
 
   /**
-   * Compiles a kernel to the end. Some drivers, as Mesa's for CPUs, leave that to the first dispatch, so it gets one, of no
-   * workgroups; where the driver waits for it within the call, as under Deno, it is compiled on return.
+   * Has a kernel compiled to the end. Some drivers, as Mesa's for CPUs, leave that to the first dispatch, so it gets one, of
+   * no workgroups; it is compiled when the queue has done it.
    */
   warm(kernel: Kernel, specialisation: Specialisation): void {
     const { pipeline, layout } = this.pipeline(kernel, specialisation);
@@ -77,13 +80,18 @@ export class PipelineCache {
     pass.dispatchWorkgroups(0);
     pass.end();
     device.queue.submit([encoder.finish()]);
-    void device.queue.onSubmittedWorkDone();
   }
 
-  /** All that is compiled; on a Gpu of the same kind it can be compiled in advance. */
-  *compiled(): Generator<[kernel: Kernel, specialisation: Specialisation]> {
+  /** How many pipelines there are. */
+  get count(): number {
+    return this.#nextPipeline;
+  }
+
+  /** What was compiled after the first `known`; on a Gpu of the same kind it can be compiled in advance. */
+  *compiled(known = 0): Generator<PlannedKernel> {
     for (const [kernel, variants] of this.#pipelines) {
-      for (const key of variants.keys()) {
+      for (const [key, { id }] of variants) {
+        if (id < known) continue;
         const [constants, consts] = JSON.parse(key); // null where it was absent
         yield [kernel, { ...(constants && { constants }), ...(consts && { consts }) }];
       }

@@ -2,13 +2,16 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import common from "../../kernels/common.wgsl" with { type: "text" };
 import {
   Arena,
+  compileKernels,
   DeviceLostError,
   dryWebGpu,
   Gpu,
   GpuMemoryError,
+  GpuUnavailableError,
   type GpuWatcher,
   kernel,
   type Pass,
+  type PlannedKernel,
   ShapeError,
   type SubmittedPass,
   type Tensor,
@@ -16,14 +19,15 @@ import {
 import { mapped, mapsAtOnce, stagingBuffer } from "../../kernels/runtime/mapping.ts";
 import { withGpu } from "../helpers/gpu.ts";
 
-/** Writes a number from its uniform: every number is a uniform and a bind group of its own. */
+/** Writes a number from its uniform, at PLACE: every number is a uniform and a bind group of its own. */
 const put = kernel({
   label: "put",
   code: `
     struct Params { value: u32 }
     @group(0) @binding(0) var<uniform> params: Params;
     @group(0) @binding(1) var<storage, read_write> out: array<u32>;
-    @compute @workgroup_size(1) fn put() { out[0] = params.value; }
+    override PLACE: u32 = 0;
+    @compute @workgroup_size(1) fn put() { out[PLACE] = params.value; }
   ` + common,
   entry: "put",
   bindings: { out: "write" },
@@ -143,6 +147,51 @@ Deno.test("memory that the GPU does not have is said as such", async () => {
   const error = new GPUOutOfMemoryError("not enough memory left");
   gpu.device.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
   await assertRejects(() => gpu.read(out), GpuMemoryError, "no memory left: not enough memory");
+});
+
+Deno.test("compileKernels() leaves nothing to compile, and counts what it has done", () =>
+  withGpu(async (gpu) => {
+    const planned: PlannedKernel[] = [0, 1, 2].map((
+      place,
+    ) => [put, { constants: { PLACE: place } }]);
+    const counts: number[] = [];
+    await compileKernels(gpu, planned, (count) => counts.push(count));
+    assertEquals(counts, [1, 2, 3]);
+    assertEquals([...gpu.pipelines.compiled()].length, 3);
+    const out = gpu.tensor([0, 0, 0], [3], "u32");
+    const pass = gpu.record();
+    for (const [kernel, specialisation] of planned) {
+      const dispatch = { tensors: { out }, params: { value: 7 }, workgroups: [1] as const };
+      pass.dispatch(kernel, { ...dispatch, ...specialisation });
+    }
+    pass.submit();
+    assertEquals(await gpu.read(out), Uint32Array.of(7, 7, 7));
+    assertEquals(gpu.counts.pipelines, 3);
+    gpu.free(out);
+  }));
+
+Deno.test("compileKernels() compiles on other devices too where the adapter is a program on the CPU", async () => {
+  using gpu = await Gpu.open();
+  const others: Gpu[] = [];
+  const { another } = gpu;
+  gpu.another = async () => {
+    const other = await another.call(gpu);
+    others.push(other);
+    return other;
+  };
+  const planned: PlannedKernel[] = [0, 1, 2, 3].map((
+    place,
+  ) => [put, { constants: { PLACE: place } }]);
+  await compileKernels(gpu, planned);
+  const count = gpu.software ? Math.min(navigator.hardwareConcurrency, 4) : 1;
+  assertEquals(others.length, count - 1);
+  for (const { counts } of others) assert(counts.pipelines >= 1);
+  for (const { device } of others) assertEquals((await device.lost).reason, "destroyed");
+  assertEquals(gpu.counts.pipelines, 4);
+
+  gpu.another = () => Promise.reject(new GpuUnavailableError("no more"));
+  await compileKernels(gpu, [4, 5].map((place) => [put, { constants: { PLACE: place } }]));
+  assertEquals(gpu.counts.pipelines, 6);
 });
 
 Deno.test("a watcher hears what the host waits for", async () => {
