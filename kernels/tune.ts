@@ -163,7 +163,7 @@ async function race(
     });
     return ms / repeats;
   };
-  for (const way of names) await time(way, 1);
+  for (const way of names) await time(way, 1); // the first time takes longer
   const repeats = Math.min(500, Math.ceil(ROUND_MS / await time(usual, 1)));
   const times = new Map<string, number>();
   for (let round = 0; round < ROUNDS; round++) {

@@ -7,6 +7,7 @@ import { PipelineCache } from "./pipelines.ts";
 import type { Profiler } from "./profiler.ts";
 import { Tuning } from "./tuning.ts";
 import { type Dtype, type HostArray, show, sizeOf, type Storage, Tensor } from "./tensor.ts";
+import type { GpuWatcher } from "./watcher.ts";
 
 /** How to open a {@linkcode Gpu}. */
 export interface GpuOptions extends AdapterOptions {
@@ -14,21 +15,6 @@ export interface GpuOptions extends AdapterOptions {
   byteBudget?: number;
   /** Hears of every wait for the GPU. */
   watcher?: GpuWatcher;
-}
-
-/**
- * Hears of every wait for the GPU, so that a wait without end can be noticed and its kernels named.
- *
- * Deno blocks the thread while it waits: a watcher that is to act in that time must do it on another.
- */
-export interface GpuWatcher {
-  /**
-   * The host may wait for these passes, oldest first: all that were submitted since the last read, or the newest of
-   * many. As long as it is the same array, passes are only added to it.
-   */
-  waitBegins(passes: readonly SubmittedPass[]): void;
-  /** The host goes on. */
-  waitEnds(): void;
 }
 
 /** Most passes that are remembered for a watcher. */

@@ -5,7 +5,7 @@ export { compileKernels } from "./compile.ts";
 export { countsBetween, type GpuCounts } from "./counts.ts";
 export { type AdapterKind, type AdapterLimits, dryWebGpu } from "./dry_gpu.ts";
 export * from "./errors.ts";
-export { Gpu, type GpuOptions, type GpuWatcher } from "./gpu.ts";
+export { Gpu, type GpuOptions } from "./gpu.ts";
 export { type Access, type Kernel, kernel, type Scalar, wgslName, wgslOf } from "./kernel.ts";
 export { type Bound, type Dispatch, Pass, type SubmittedPass } from "./pass.ts";
 export type { PlannedKernel, Specialisation } from "./pipelines.ts";
@@ -22,3 +22,4 @@ export {
   Tensor,
 } from "./tensor.ts";
 export { Tuning } from "./tuning.ts";
+export type { GpuWatcher } from "./watcher.ts";

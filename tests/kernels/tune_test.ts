@@ -15,7 +15,7 @@ import {
   usualChoice,
 } from "../../kernels/matmul_choice.ts";
 import { dryWebGpu, Gpu } from "../../kernels/runtime/mod.ts";
-import { describeTile } from "../../kernels/matmul_tiles.ts";
+import { describeTile, type Layout } from "../../kernels/matmul_tiles.ts";
 import { tune } from "../../kernels/tune.ts";
 import { assertClose, randn } from "../helpers/close.ts";
 import { evenSequences } from "../helpers/sequences.ts";
@@ -178,9 +178,14 @@ Deno.test("what is usual on an adapter is possible there", async () => {
       using gpu = await Gpu.open({ webgpu: dryWebGpu(LIMITS, { software, subgroupSize }) });
       for (const layout of ["nn", "nt", "tn"] as const) {
         const ofHead = { rows: 4, columns: 50_256, depth: 768 };
+        const few = (layout === "tn" ? [] : [1, 2, 3]).map((rows) => ({
+          rows,
+          columns: 768,
+          depth: 768,
+        }));
         const others = [4, 8, 16, 72, 80, 128, 512, 4096]
           .map((size) => ({ rows: size, columns: 768, depth: size }));
-        for (const size of [...others, ofHead]) {
+        for (const size of [...others, ...few, ofHead]) {
           const sizes = { ...size, scale: 1, ...PACKED };
           const names = possibleChoices(gpu, layout, sizes).map(describeChoice);
           const usual = describeChoice(usualChoice(gpu, layout, sizes));
@@ -189,6 +194,28 @@ Deno.test("what is usual on an adapter is possible there", async () => {
       }
     }
   }
+});
+
+Deno.test("tiles are no higher than few rows ask for, and unrolled where their text stays short", async () => {
+  using gpu = await Gpu.open({ webgpu: dryWebGpu(LIMITS, { software: true, subgroupSize: 8 }) });
+  const tiles = (layout: Layout, rows: number, depth: number) =>
+    possibleChoices(gpu, layout, { rows, columns: 768, depth }).map((choice) =>
+      describeChoice(choice).replace("registers ", "")
+    );
+  assertEquals(tiles("nt", 1, 768), ["1", "1 unrolled"]);
+  assertEquals(tiles("nt", 2, 768), ["2", "2 unrolled"]);
+  assertEquals(tiles("nt", 3, 768), ["4", "4 unrolled"]);
+  assertEquals(tiles("nt", 80, 768), [
+    "80",
+    "40",
+    "40 unrolled",
+    "32",
+    "32 unrolled",
+    "24",
+    "24 unrolled",
+  ]);
+  assertEquals(tiles("nt", 80, 772), ["80", "40", "32", "24"]);
+  assertEquals(tiles("tn", 768, 79), ["32", "32 unrolled", "64"]);
 });
 
 Deno.test("products of few rows are in strips on a GPU, the head's too, and only where B is transposed", async () => {
