@@ -1,15 +1,16 @@
 import type { Gpu } from "./gpu.ts";
 import type { PlannedKernel } from "./pipelines.ts";
 
-/** More devices than this would take more memory than they save time. */
-const MOST_DEVICES = 8;
+/** Each takes some 200 MB of the host's memory while it compiles, which should not add up. */
+const MOST_DEVICES = 4;
 
 /**
  * Compiles kernels to the end, before they are first used.
  *
  * A driver that computes on the CPU compiles with one thread for each device, some tenths of a second a kernel. So there
- * the kernels are dealt out to as many devices as there are cores, and then taken over by this one: from the driver's
- * cache on disk, where it finds what another has compiled. Without such a cache nothing is gained, and no time lost.
+ * the kernels are dealt out to as many devices as there are cores, four at most, and then taken over by this one: from the
+ * driver's cache on disk, where it finds what another has compiled. Without such a cache nothing is gained, and no time
+ * lost.
  *
  * @param compiled Hears how many are compiled, or on their way.
  */
