@@ -36,7 +36,8 @@ export async function compileKernels(
   }
   // One after another: Deno waits within the call.
   for (const { device } of devices) await device.queue.onSubmittedWorkDone();
-  if (devices.length === 1) return;
-  for (const [kernel, specialisation] of kernels) gpu.pipelines.warm(kernel, specialisation);
+  const others = longestFirst.filter((_, index) => index % devices.length > 0);
+  if (others.length === 0) return;
+  for (const [kernel, specialisation] of others) gpu.pipelines.warm(kernel, specialisation);
   await gpu.device.queue.onSubmittedWorkDone();
 }
