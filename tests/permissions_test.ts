@@ -10,6 +10,9 @@ const YAML = ["LOG_TOKENS", "LOG_STREAM"];
 /** The Hub's token, address and cache. */
 const CACHE = ["HF_*", "XDG_CACHE_HOME", "HOME", "USERPROFILE"];
 const SETTINGS = ["KL_GUARD_*"];
+/** The Vulkan drivers that its loader was told to use. */
+const DRIVERS = ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"];
+
 /** What lets a run write to the services that keep its metrics. */
 const SINKS = ["MLFLOW_TRACKING_*", "TRACKIO_WRITE_TOKEN"];
 const HUB = ["*.huggingface.co", "*.hf.co"];
@@ -76,10 +79,15 @@ const TABLE: Record<string, Permissions> = {
   },
   report: { read: anyFile, write: anyFile, env: TERMINAL },
   dashboard: { read: anyFile, net: ["127.0.0.1"], env: TERMINAL },
-  doctor: { read: anyFile, write: anyFile, net: ["huggingface.co"], env: [...TERMINAL, ...CACHE] },
+  doctor: {
+    read: anyFile,
+    write: anyFile,
+    net: ["huggingface.co"],
+    env: [...DRIVERS, ...TERMINAL, ...CACHE],
+  },
   bench: { read: anyFile, env: TERMINAL },
   browser: { read: [".cache/browser", "examples/browser", "weights"], net: ["127.0.0.1"] },
-  test: { read: ["tests"], run: ["deno"] },
+  test: { read: ["tests"], run: [] },
 };
 
 /** `deno run --no-prompt --allow-net=a,b x.ts` as `{ net: ["a", "b"] }`; fails on any other flag. */

@@ -15,8 +15,6 @@ import { stripVTControlCharacters } from "node:util";
 const TWICE = ["kernels", "model"];
 const WITHOUT_SUBGROUPS = { KL_GUARD_SUBGROUPS: "off" };
 
-const DENOW = new URL("../denow", import.meta.url).pathname;
-
 /** No network but loopback: fixtures are in the repository, and packages are in the cache before a test starts. */
 const PERMISSIONS = [
   "--no-prompt",
@@ -25,19 +23,16 @@ const PERMISSIONS = [
   "--allow-env",
   "--allow-net=127.0.0.1,localhost",
   "--allow-sys",
-  // Programs are tested as programs, also on a terminal; a small disk of its own is filled up where that is allowed.
-  `--allow-run=deno,${Deno.execPath()},${DENOW},mkfifo,mount,script,umount`,
+  // Programs are tested as programs. Naming those that may be started would keep LD_LIBRARY_PATH from them, by which
+  // the Vulkan driver may have to be found.
+  "--allow-run",
 ];
 
 /** Dawn, the second compiler, is a native library with a lock file of its own. */
 const FOR_DAWN = ["--config=tests/dawn/deno.json", "--no-prompt", "--allow-read", "--allow-ffi"];
 
 /** The browser's driver has a lock file of its own too. */
-const FOR_BROWSER = [
-  "--config=tests/browser/deno.json",
-  ...PERMISSIONS.filter((permission) => !permission.startsWith("--allow-run")),
-  "--allow-run", // the browser and the project's programs
-];
+const FOR_BROWSER = ["--config=tests/browser/deno.json", ...PERMISSIONS];
 
 /** Folders that run with another configuration. */
 const SPECIAL: Record<string, string[]> = { dawn: FOR_DAWN, browser: FOR_BROWSER };

@@ -32,10 +32,22 @@ async function main(): Promise<void> {
   };
   show(checkDeno(Deno.version.deno));
   for (const finding of await checkPermissions()) show(finding);
-  const variables = await Deno.permissions.query({ name: "env", variable: "HF_HOME" });
-  if (variables.state === "granted") {
+  if (await mayRead("HF_HOME")) {
     show(await checkCache(hubOptionsFromEnv(Deno.env).cacheDir ?? defaultCacheDir()));
   }
-  for (const finding of await checkGpu()) show(finding);
+  for (const finding of await checkGpu(await namedDrivers())) show(finding);
   if (failed) Deno.exit(1);
+}
+
+/** The manifests of the drivers that Vulkan's loader has been told to use instead of those installed. */
+async function namedDrivers(): Promise<string[] | undefined> {
+  for (const variable of ["VK_DRIVER_FILES", "VK_ICD_FILENAMES"]) {
+    const paths = await mayRead(variable) && Deno.env.get(variable);
+    if (paths) return paths.split(":");
+  }
+  return undefined;
+}
+
+async function mayRead(variable: string): Promise<boolean> {
+  return (await Deno.permissions.query({ name: "env", variable })).state === "granted";
 }

@@ -81,8 +81,12 @@ export async function checkCache(folder: string): Promise<Finding> {
   }
 }
 
-/** The adapter with its limits, and whether its kernels compute what they should. */
-export async function checkGpu(): Promise<Finding[]> {
+/**
+ * The adapter with its limits, and whether its kernels compute what they should.
+ *
+ * @param drivers Paths of the manifests of Vulkan drivers that were named to its loader, if any were.
+ */
+export async function checkGpu(drivers?: readonly string[]): Promise<Finding[]> {
   let gpu: Gpu;
   try {
     gpu = await Gpu.open({ timestamps: true });
@@ -94,7 +98,7 @@ export async function checkGpu(): Promise<Finding[]> {
   using opened = gpu;
   return [
     checkAdapter(opened),
-    ...(await checkDriver(opened.software).then((finding) => finding ? [finding] : [])),
+    ...(await checkDriver(opened.software, { drivers }).then((found) => found ? [found] : [])),
     checkLimits(opened),
     checkFeatures(opened),
     await checkMatmul(opened),

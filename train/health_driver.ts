@@ -17,20 +17,23 @@ const DEVICES: [folder: string, name: RegExp][] = [
  * that none of them offers. Undefined on other systems, which bring their drivers along.
  *
  * @param software Whether the adapter that was found is a program on the CPU.
+ * @param options.drivers Paths of the manifests that the loader was told to use; without them, it looks in its folders.
  */
 export async function checkDriver(
   software: boolean,
-  { manifests = MANIFESTS, devices = DEVICES }: {
+  { drivers, manifests = MANIFESTS, devices = DEVICES }: {
+    drivers?: readonly string[] | undefined;
     manifests?: readonly string[];
     devices?: readonly (readonly [folder: string, name: RegExp])[];
   } = {},
 ): Promise<Finding | undefined> {
   if (Deno.build.os !== "linux") return undefined;
-  const files = await Promise.all(manifests.map((folder) => namesIn(folder, /\.json$/)));
-  const drivers = files.flat().map((path) => path.replace(/^.*\/|(_icd)?(\.[\w-]+)?\.json$/g, ""));
+  const files = drivers ??
+    (await Promise.all(manifests.map((folder) => namesIn(folder, /\.json$/)))).flat();
+  const names = files.map((path) => path.replace(/^.*\/|(_icd)?(\.[\w-]+)?\.json$/g, ""));
   const gpus = (await Promise.all(devices.map(([folder, name]) => namesIn(folder, name)))).flat();
   const name = "driver";
-  const detail = drivers.length === 0 ? "no Vulkan driver" : `Vulkan by ${drivers.join(", ")}`;
+  const detail = names.length === 0 ? "no Vulkan driver" : `Vulkan by ${names.join(", ")}`;
   if (software && gpus.length > 0) {
     return {
       name,

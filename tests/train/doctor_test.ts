@@ -66,5 +66,7 @@ Deno.test({
       assertEquals([used?.status, used?.detail], ["ok", "Vulkan by lvp, nvidia"]);
       const none = await checkDriver(true, { manifests: [join(folder, "none")], devices: [] });
       assertEquals([none?.status, none?.detail], ["ok", "no Vulkan driver"]);
+      const named = await checkDriver(true, { drivers: ["/a/lvp_icd.json"], devices: [] });
+      assertEquals([named?.status, named?.detail], ["ok", "Vulkan by lvp"]);
     }),
 });
