@@ -173,8 +173,8 @@ test("denow unpacks the backports' Mesa where no driver is installed, once", asy
 
   const first = await machine.denow();
   assertEquals(first.code, 0, first.stderr);
-  const folder = `${machine.cache}/kl-guard/mesa-arthur`;
-  assertStringIncludes(first.stderr, `getting Mesa's (about 70 MB, once) into ${folder}`);
+  const folder = `${machine.cache}/kl-guard/vulkan-driver-arthur`;
+  assertStringIncludes(first.stderr, `mesa-vulkan-drivers (about 70 MB, once) into ${folder}`);
   assertEquals(first.env.VK_ICD_FILENAMES, `${folder}/${MANIFESTS}/lvp_icd.json`);
   assertEquals(first.env.LD_LIBRARY_PATH, `${folder}/${LIBRARIES}:/some/folder`);
   assertEquals(await Deno.readTextFile(`${folder}/${LIBRARIES}/libvulkan_lvp.so`), "25.0");

@@ -29,14 +29,18 @@ async function addProgram({ programs }: Machine, name: string, script: string): 
 
 async function denow(
   args: string[],
-  { machine, cwd }: { machine?: Machine; cwd?: string } = {},
+  { machine, cwd, env: more }: {
+    machine?: Machine;
+    cwd?: string;
+    env?: Record<string, string>;
+  } = {},
 ): Promise<{ code: number; stdout: string; stderr: string }> {
   const env = machine
     ? { PATH: `${machine.programs}:/usr/bin:/bin`, XDG_CACHE_HOME: machine.cache }
     : {};
   const { code, stdout, stderr } = await new Deno.Command(DENOW, {
     args,
-    env: { ...env, NO_COLOR: "1" },
+    env: { ...env, ...more, NO_COLOR: "1" },
     ...(cwd ? { cwd } : {}),
   }).output();
   const decoder = new TextDecoder();
@@ -63,6 +67,14 @@ Deno.test("denow runs the tasks of its own folder from any folder", async () => 
   await Deno.remove(cwd);
   assertEquals(code, 1);
   assertStringIncludes(stderr, "Cannot run tests: no test file has no-such-test in its path");
+});
+
+Deno.test("denow leaves a driver alone that was named", async () => {
+  const show = "console.log(Deno.env.get('VK_DRIVER_FILES'), Deno.env.get('VK_ICD_FILENAMES'))";
+  const { stdout, stderr } = await denow(["eval", show], {
+    env: { VK_DRIVER_FILES: "/some/icd.json", VK_ICD_FILENAMES: "" },
+  });
+  assertEquals({ stdout, stderr }, { stdout: "/some/icd.json \n", stderr: "" });
 });
 
 Deno.test("denow gets the pinned Deno by npm, once", () =>
