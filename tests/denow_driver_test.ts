@@ -5,32 +5,22 @@
 
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { dirname } from "node:path";
+import { withFolder } from "./helpers/folder.ts";
+import { sha256 } from "./helpers/hub_server.ts";
+import { type Outcome, outcomeOf } from "./helpers/program.ts";
 
 const DENOW = new URL("../denow", import.meta.url).pathname;
 const LIBRARIES = "usr/lib/x86_64-linux-gnu";
 const MANIFESTS = "usr/share/vulkan/icd.d";
 
-interface Outcome {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
-async function run(
-  program: string,
-  args: string[],
-  env: Record<string, string> = {},
-): Promise<Outcome> {
-  const { code, stdout, stderr } = await new Deno.Command(program, { args, env }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
-}
+/** Begins a program in a mount namespace of its own, in which it is root. */
+const APART = ["--map-root-user", "--mount", "sh", "-c"];
 
 /** Whether this is a Debian on which a process may have a mount namespace to itself. */
 async function canTest(): Promise<boolean> {
   try {
     const needs = "which apt-get dpkg-deb && ls /usr/share/keyrings/debian-archive-keyring.gpg";
-    return (await run("unshare", ["--map-root-user", "--mount", "sh", "-c", needs])).code === 0;
+    return (await outcomeOf("unshare", { args: [...APART, needs] })).code === 0;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
@@ -42,10 +32,6 @@ async function write(path: string, text: string): Promise<void> {
   await Deno.writeTextFile(path, text);
 }
 
-async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
-}
-
 /** A package for apt: its name, its version, and the text of its files by path. */
 interface Package {
   name: string;
@@ -55,7 +41,8 @@ interface Package {
 
 /** Adds a suite with packages to an archive that apt can read from `folder`. */
 async function addSuite(folder: string, suite: string, packages: Package[]): Promise<void> {
-  const architecture = (await run("dpkg", ["--print-architecture"])).stdout.trim();
+  const architecture = (await outcomeOf("dpkg", { args: ["--print-architecture"] }))
+    .stdout.trim();
   let index = "";
   for (const { name, version, files } of packages) {
     const tree = `${folder}/${suite}/${name}`;
@@ -64,20 +51,21 @@ async function addSuite(folder: string, suite: string, packages: Package[]): Pro
     await write(`${tree}/DEBIAN/control`, control);
     for (const [path, text] of Object.entries(files)) await write(`${tree}/${path}`, text);
     const file = `${name}_${version}.deb`;
-    const { code, stderr } = await run("dpkg-deb", ["--build", tree, `${folder}/${file}`]);
+    const { code, stderr } = await outcomeOf("dpkg-deb", {
+      args: ["--build", tree, `${folder}/${file}`],
+    });
     assertEquals(code, 0, stderr);
     const deb = await Deno.readFile(`${folder}/${file}`);
-    index += `${control}Filename: ./${file}\nSize: ${deb.length}\nSHA256: ${await sha256(deb)}\n\n`;
+    index += `${control}Filename: ./${file}\nSize: ${deb.length}\nSHA256: ${sha256(deb)}\n\n`;
   }
   const place = `main/binary-${architecture}/Packages`;
   await write(`${folder}/dists/${suite}/${place}`, index);
   const bytes = new TextEncoder().encode(index);
   await write(
     `${folder}/dists/${suite}/Release`,
-    `Date: ${
-      new Date().toUTCString()
-    }\nSuite: ${suite}\nCodename: ${suite}\nComponents: main\nArchitectures: ${architecture}\n` +
-      `SHA256:\n ${await sha256(bytes)} ${bytes.length} ${place}\n`,
+    `Date: ${new Date().toUTCString()}\nSuite: ${suite}\nCodename: ${suite}\n` +
+      `Components: main\nArchitectures: ${architecture}\n` +
+      `SHA256:\n ${sha256(bytes)} ${bytes.length} ${place}\n`,
   );
 }
 
@@ -99,71 +87,64 @@ function mesa(version: string, path: string): Package {
   };
 }
 
-/** A Debian of the code name `arthur`, whose archive is a folder that is served on loopback. */
-class Machine implements AsyncDisposable {
-  readonly archive: string;
-  readonly cache: string;
-  readonly #folder: string;
-  readonly #server: Deno.HttpServer<Deno.NetAddr>;
-
-  constructor() {
-    this.#folder = Deno.makeTempDirSync();
-    this.archive = `${this.#folder}/archive`;
-    this.cache = `${this.#folder}/cache`;
-    this.#server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, (request) => {
-      return Deno.readFile(this.archive + decodeURIComponent(new URL(request.url).pathname)).then(
-        (bytes) => new Response(bytes),
-        () => new Response(null, { status: 404 }),
-      );
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.shutdown();
-    await Deno.remove(this.#folder, { recursive: true });
-  }
-
+/** A Debian of the code name `arthur`. */
+interface Machine {
+  /** The folder of its archive, which apt reaches on loopback. */
+  archive: string;
+  /** The user's cache. */
+  cache: string;
   /** Runs denow, which has Deno print its environment. */
-  async denow(): Promise<Outcome & { env: Record<string, string> }> {
-    const source = `http://127.0.0.1:${this.#server.addr.port}`;
-    await write(`${this.#folder}/sources.list`, `deb ${source} arthur main\n`);
-    await write(`${this.#folder}/os-release`, "ID=debian\nVERSION_CODENAME=arthur\n");
+  denow: () => Promise<Outcome & { env: Record<string, string> }>;
+}
+
+function withMachine(test: (machine: Machine) => Promise<void>): Promise<void> {
+  return withFolder(async (folder) => {
+    const archive = `${folder}/archive`;
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+      ({ url }) =>
+        Deno.readFile(archive + decodeURIComponent(new URL(url).pathname)).then(
+          (bytes) => new Response(bytes),
+          () => new Response(null, { status: 404 }),
+        ),
+    );
+    await write(`${folder}/sources.list`, `deb http://127.0.0.1:${server.addr.port} arthur main\n`);
+    await write(`${folder}/os-release`, "ID=debian\nVERSION_CODENAME=arthur\n");
     // No package is installed, and the archive is not signed.
-    await write(`${this.#folder}/status`, "");
+    await write(`${folder}/status`, "");
     await write(
-      `${this.#folder}/apt.conf`,
-      `Dir::Etc::SourceList "${this.#folder}/sources.list"; Dir::State::status "${this.#folder}/status";
+      `${folder}/apt.conf`,
+      `Dir::Etc::SourceList "${folder}/sources.list"; Dir::State::status "${folder}/status";
        Acquire::AllowInsecureRepositories "true"; APT::Get::AllowUnauthenticated "true";`,
     );
-    const show = "console.log(JSON.stringify(Deno.env.toObject()))";
     const script = `
       for folder in /usr/share/vulkan /usr/local/share/vulkan /etc/vulkan /etc/apt/sources.list.d; do
         if [ -d "$folder" ]; then mount -t tmpfs tmpfs "$folder" || exit 99; fi
       done
-      mount --bind "${this.#folder}/os-release" /etc/os-release || exit 99
+      mount --bind "${folder}/os-release" /etc/os-release || exit 99
       unset VK_ICD_FILENAMES VK_DRIVER_FILES
-      exec "${DENOW}" eval '${show}'`;
-    const outcome = await run("unshare", ["--map-root-user", "--mount", "sh", "-c", script], {
-      APT_CONFIG: `${this.#folder}/apt.conf`,
-      XDG_CACHE_HOME: this.cache,
-      XDG_DATA_HOME: this.#folder,
+      exec "${DENOW}" eval 'console.log(JSON.stringify(Deno.env.toObject()))'`;
+    const env = {
+      APT_CONFIG: `${folder}/apt.conf`,
+      XDG_CACHE_HOME: `${folder}/cache`,
+      XDG_DATA_HOME: folder,
       LD_LIBRARY_PATH: "/some/folder",
+    };
+    await test({
+      archive,
+      cache: `${folder}/cache`,
+      denow: async () => {
+        const outcome = await outcomeOf("unshare", { args: [...APART, script], env });
+        return { ...outcome, env: outcome.code === 0 ? JSON.parse(outcome.stdout) : {} };
+      },
     });
-    return { ...outcome, env: outcome.code === 0 ? JSON.parse(outcome.stdout) : {} };
-  }
+  });
 }
 
 const ignore = !await canTest();
 
-function test(name: string, fn: (machine: Machine) => Promise<void>): void {
-  Deno.test({
-    name,
-    ignore,
-    fn: async () => {
-      await using machine = new Machine();
-      await fn(machine);
-    },
-  });
+function test(name: string, test: (machine: Machine) => Promise<void>): void {
+  Deno.test({ name, ignore, fn: () => withMachine(test) });
 }
 
 test("denow unpacks the backports' Mesa where no driver is installed, once", async (machine) => {

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { type Outcome, outcomeOf } from "./helpers/program.ts";
 
 const DENOW = new URL("../denow", import.meta.url).pathname;
 const PINNED = "2.9.6";
@@ -34,17 +35,16 @@ async function denow(
     cwd?: string;
     env?: Record<string, string>;
   } = {},
-): Promise<{ code: number; stdout: string; stderr: string }> {
+): Promise<Outcome> {
   const env = machine
     ? { PATH: `${machine.programs}:/usr/bin:/bin`, XDG_CACHE_HOME: machine.cache }
     : {};
-  const { code, stdout, stderr } = await new Deno.Command(DENOW, {
+  const { signal: _, ...outcome } = await outcomeOf(DENOW, {
     args,
     env: { ...env, ...more, NO_COLOR: "1" },
     ...(cwd ? { cwd } : {}),
-  }).output();
-  const decoder = new TextDecoder();
-  return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  });
+  return outcome;
 }
 
 /** A script for an npm whose package holds the Deno that runs this test. */

@@ -3,6 +3,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import deno from "../deno.json" with { type: "json" };
 import { Gpu, loadCausalLM } from "../mod.ts";
+import { outcomeOf } from "./helpers/program.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 const MODEL = "weights/review-gpt2";
@@ -25,14 +26,9 @@ console.log(texts[0]);
 
 /** Runs deno without a network; returns what it said, without colours. */
 async function run(args: readonly string[], cwd = ROOT): Promise<{ ok: boolean; said: string }> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-  }).output();
-  const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  return { ok: success, said: out + err };
+  const options = { args: [...args], cwd, env: { NO_COLOR: "1" } };
+  const { code, stdout, stderr } = await outcomeOf(Deno.execPath(), options);
+  return { ok: code === 0, said: stdout + stderr };
 }
 
 /** Files that a dry run names, relative to the root, and the warnings before them. */

@@ -11,6 +11,17 @@ export interface Outcome {
   stderr: string;
 }
 
+/** Runs a program that is told nothing on its input, to its end. */
+export async function outcomeOf(
+  program: string,
+  options: Deno.CommandOptions,
+): Promise<Outcome & { signal: Deno.Signal | null }> {
+  const output = await new Deno.Command(program, { ...options, stdin: "null" }).output();
+  const [stdout, stderr] = [output.stdout, output.stderr]
+    .map((bytes) => new TextDecoder().decode(bytes)) as [string, string];
+  return { code: output.code, signal: output.signal, stdout, stderr };
+}
+
 /** Runs a task's program as `deno task` does, with the permissions that deno.json gives it. */
 export async function runProgram(
   task: keyof typeof deno.tasks,
@@ -18,17 +29,14 @@ export async function runProgram(
   env: Record<string, string> = {},
 ): Promise<Outcome> {
   const [, ...words] = deno.tasks[task].split(" ");
-  const output = await new Deno.Command(Deno.execPath(), {
+  const { signal, ...outcome } = await outcomeOf(Deno.execPath(), {
     args: [...words, ...args],
     cwd: ROOT,
     env: { NO_COLOR: "1", ...env },
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  const stdout = decoder.decode(output.stdout);
-  const stderr = decoder.decode(output.stderr);
-  if (output.signal !== "SIGABRT") return { code: output.code, stdout, stderr };
+  });
+  if (signal !== "SIGABRT") return outcome;
   // Deno now and then aborts while it unloads the Vulkan driver, when the program has already ended.
+  const { stdout, stderr } = outcome;
   const lines = stderr.split("\n").filter((line) =>
     !/^(corrupted|malloc|free|double)\b/.test(line)
   );
